@@ -67,7 +67,7 @@ def new_config(settings: LoraSettings, model: PreTrainedModel) -> LoraConfig:
     Raises:
         AdapterMismatch: It has not; the error names those that it has.
     """
-    linear = _ends(name for name, module in model.named_modules() if isinstance(module, nn.Linear))
+    linear = _ends(name for name, module in model.named_modules() if isinstance(module, nn.Linear | Conv1D))
     head: Any = model.get_output_embeddings()
     linear -= _ends(name for name, module in model.named_modules() if module is head)
     holders = _ends(name.rpartition(".")[0] for name, _ in model.named_parameters(remove_duplicate=False))

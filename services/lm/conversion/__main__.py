@@ -20,6 +20,11 @@ from services.lm.errors import LimitExceeded, LmError
 _PROGRESS_SECONDS: Final = 0.5
 _EXIT_REFUSED: Final = 2
 _NUMBER_TYPE: Final = "--number-type"
+_LICENCE: Final = "--licence"
+_TEXTS: Final = {
+    _NUMBER_TYPE: "how numbers are stored, such as BF16 or Q4_K_M",
+    _LICENCE: "what the file says of the licence of its base",
+}
 _NO_MEMORY: Final = re.compile(r"allocate memory|out of memory|start new thread")
 _SMALLER: Final = "Choose a smaller file or allow more memory."
 
@@ -57,8 +62,8 @@ def _arguments() -> argparse.Namespace:
     for name, (run, places, text) in _COMMANDS.items():
         command = commands.add_parser(name, parents=[limits], help=text)
         for place in places:
-            if place == _NUMBER_TYPE:
-                command.add_argument(place, default="", help="how numbers are stored, such as BF16 or Q4_K_M")
+            if place in _TEXTS:
+                command.add_argument(place, default="", help=_TEXTS[place])
             else:
                 command.add_argument(place, type=Path)
         command.set_defaults(run=run)
@@ -94,14 +99,15 @@ def _merge(arguments: argparse.Namespace, progress: Callable[[int, int], None]) 
 def _export_gguf(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
     from services.lm.conversion.writing.export import export_gguf
 
-    number_type = arguments.number_type or "Q8_0"
-    return export_gguf(arguments.folder, arguments.out, number_type, adapter=arguments.adapter, progress=progress)
+    options = {"adapter": arguments.adapter, "licence": arguments.licence, "progress": progress}
+    return export_gguf(arguments.folder, arguments.out, arguments.number_type or "Q8_0", **options)
 
 
 def _export_gguf_adapter(arguments: argparse.Namespace, progress: Callable[[int, int], None]) -> dict[str, Any]:
     from services.lm.conversion.writing.export import export_gguf_adapter
 
-    return export_gguf_adapter(arguments.base, arguments.adapter, arguments.out, progress=progress)
+    base, adapter, licence = arguments.base, arguments.adapter, arguments.licence
+    return export_gguf_adapter(base, adapter, arguments.out, licence=licence, progress=progress)
 
 
 _COMMANDS: Final = {
@@ -109,8 +115,12 @@ _COMMANDS: Final = {
     "size": (_size, ("file",), "tell from a GGUF file's header, whatever comes after it, what its numbers will take"),
     "gguf": (_convert, ("file", "out"), "convert a GGUF file to a folder of safetensors"),
     "merge": (_merge, ("base", "adapter", "out", _NUMBER_TYPE), "merge a LoRA adapter into its base model"),
-    "export-gguf": (_export_gguf, ("folder", "out", _NUMBER_TYPE, "--adapter"), "write a model as OUT/model.gguf"),
-    "export-gguf-adapter": (_export_gguf_adapter, ("base", "adapter", "out"), "write a LoRA as OUT/adapter.gguf"),
+    "export-gguf": (
+        _export_gguf,
+        ("folder", "out", _NUMBER_TYPE, _LICENCE, "--adapter"),
+        "write model.gguf",
+    ),
+    "export-gguf-adapter": (_export_gguf_adapter, ("base", "adapter", "out", _LICENCE), "write a LoRA's adapter.gguf"),
 }
 
 

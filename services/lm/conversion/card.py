@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from services.lm.folders.licence import Licence, licence_of
+
 Form = Literal["adapter", "merged", "gguf", "gguf_adapter", "ollama"]
 
 _TITLES: Final[Mapping[Form, str]] = {
@@ -80,11 +82,14 @@ def forbids_derivatives(licence: str) -> bool:
 
 def _metadata(facts: CardFacts) -> str:
     library, relation = _LIBRARIES[facts.form]
+    licence = licence_of(facts.licence) or Licence("")
     values = {
         "base_model": facts.base,
         "base_model_relation": relation,
         "library_name": library,
-        "license": facts.licence,
+        "license": licence.identifier,
+        "license_name": licence.name,
+        "license_link": licence.link,
         "pipeline_tag": "text-generation",
     }
     # A JSON string is a YAML string too.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family
+from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Count, Dimensions, Family
 from services.lm.conversion.families.keys import Keys
 from services.lm.conversion.families.positions import read_positions
 from services.lm.conversion.families.windows import read_windows
@@ -27,15 +27,18 @@ def dimensions_of(header: Header) -> Dimensions:
     keys = Keys(header, family.architecture)
     layers = keys.whole("block_count")
     heads, hidden = keys.alike("attention.head_count"), keys.whole("embedding_length")
-    kv_heads = keys.alike("attention.head_count_kv", heads)
+    by_layer = keys.by_layer("attention.head_count_kv", heads, layers) if family.has_kinds else []
+    kv_heads = max(by_layer) if by_layer else keys.alike("attention.head_count_kv", heads)
     head = keys.whole("attention.key_length", max(1, hidden // heads))
-    if heads % kv_heads or head % 2 or layers > _MAX_LAYERS:
+    if heads % kv_heads or head % 2 or layers > _MAX_LAYERS or {*by_layer} - {0, kv_heads}:
         raise InvalidModelFile("The numbers of heads and layers do not fit each other.", "Fetch the file again.")
     if keys.whole("attention.value_length", head) != head:
         raise InvalidModelFile("Its keys and values have different lengths, which is not supported.", OTHER_MODEL)
     feed_forward = keys.alike("feed_forward_length")
-    experts = (keys.whole(key) for key in ("expert_count", "expert_feed_forward_length")) if family.is_mixture else ()
-    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, len(token_texts(header)), *experts)
+    more = {setting.size: keys.whole(setting.key) for setting in family.settings if setting.size}
+    kinds = tuple("full_attention" if count else "conv" for count in by_layer)
+    context, vocabulary = keys.whole("context_length"), len(token_texts(header))
+    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, vocabulary, context, kinds, **more)
 
 
 def configuration_of(header: Header, dtype: str) -> dict[str, object]:
@@ -43,7 +46,7 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
     family, sizes = check_metadata(header), dimensions_of(header)
     keys = Keys(header, family.architecture)
     names = {tensor.name for tensor in header.tensors}
-    return {
+    config = {
         "architectures": [family.class_name],
         "model_type": family.model_type,
         "vocab_size": sizes.vocabulary,
@@ -54,7 +57,7 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
         "num_key_value_heads": sizes.kv_heads,
         "head_dim": sizes.head,
         "hidden_act": family.activation,
-        "max_position_embeddings": keys.whole("context_length"),
+        "max_position_embeddings": sizes.context,
         **_norms(keys, family),
         **read_positions(keys, header, family, sizes),
         **read_windows(keys, family, sizes),
@@ -64,6 +67,8 @@ def configuration_of(header: Header, dtype: str) -> dict[str, object]:
         "tie_word_embeddings": HEAD.gguf not in names,
         "dtype": dtype,
     }
+    renamed = {family.names.get(name, name): value for name, value in config.items()}
+    return {name: value for name, value in (renamed | family.more(sizes)).items() if name}
 
 
 def _norms(keys: Keys, family: Family) -> dict[str, object]:
@@ -82,16 +87,14 @@ def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object
     for setting in family.settings:
         default = None if setting.is_needed else setting.default or 0.0
         value = keys.real(setting.key, default, may_be_zero=setting.default is None)
-        config |= {setting.name: value} if value else {}
+        config |= {setting.name: int(value) if isinstance(setting, Count) else value} if value else {}
     if family.scales_queries:
         config |= {"hidden_activation": family.activation, "query_pre_attn_scalar": family.query_scalar(sizes)}
     if family.no_rope_period:
         pattern = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
         config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": pattern}
     if family.is_mixture:
-        config |= {"num_experts": sizes.experts, "num_experts_per_tok": keys.whole("expert_used_count")}
-        config |= {"moe_intermediate_size": sizes.expert_feed_forward, "norm_topk_prob": True}
-        config |= {"decoder_sparse_step": 1, "mlp_only_layers": []}
+        config |= {name: values[0] for name, values in family.fixed.items()}
     return config
 
 

@@ -16,7 +16,7 @@ from gguf.quants import dequantize
 from numpy.typing import NDArray
 
 from services.lm.conversion.configuration import configuration_of
-from services.lm.conversion.families.family import Shape, separate
+from services.lm.conversion.families.family import Shape
 from services.lm.conversion.header import Header, Tensor
 from services.lm.conversion.layout import Layout, Target, layout_of, stored_dtype
 from services.lm.conversion.parts import read_model
@@ -99,7 +99,7 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
 def _blocks(tensors: list[Tensor], layout: Layout) -> Iterator[_Block]:
     for tensor in tensors:
         target = layout.targets[tensor.name]
-        is_whole = target.scale or target.rotary_heads
+        is_whole = target.scale or target.change
         for start, stop in [(0, tensor.shape[0])] if is_whole else row_blocks(tensor.shape):
             yield tensor, start, stop
 
@@ -119,8 +119,8 @@ def _numbers(block: _Block, target: Target) -> Array:
     values = values.reshape(shape)
     if target.scale:
         values = values * _stored(target.scale, 0, target.scale.shape[0]).view(np.float32)
-    if target.rotary_heads:
-        values = separate(values, target.rotary_heads)
+    if target.change:
+        values = target.change(values)
     return values - np.float32(target.shift) if target.shift else values
 
 

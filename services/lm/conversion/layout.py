@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.lm.conversion.configuration import configuration_of, dimensions_of
+from services.lm.conversion.families.arrangement import Change, to_folder
 from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family, Part, Shape
 from services.lm.conversion.families.positions import FREQUENCIES, LONG, SHORT
 from services.lm.conversion.header import Header, Tensor
@@ -19,6 +20,7 @@ from services.lm.conversion.parts import read_model
 from services.lm.conversion.tensor_types import BF16, F16, F32, NVFP4, type_name
 from services.lm.conversion.vocabulary.tokens import chat_templates, check_vocabulary, tokenizer_kind
 from services.lm.errors import InvalidModelFile
+from services.lm.folders.licence import licence_text
 
 _FETCH_AGAIN: Final = "Fetch the file again."
 _HUB: Final = "https://huggingface.co/"
@@ -33,22 +35,24 @@ class Target:
     Attributes:
         name: Its new name; with a place for a number where each of its first dimension gets a name of its own.
         shape: The shape that it must have.
-        rotary_heads: The heads to un-interleave (0: none).
+        stored: The shape that it gets.
+        change: What puts the numbers of the whole tensor into another order; None for the same.
         shift: What GGUF added to each number.
         scale: The tensor of one number that it is multiplied by.
     """
 
     name: str
     shape: Shape
-    rotary_heads: int = 0
+    stored: Shape
+    change: Change | None = None
     shift: int = 0
     scale: Tensor | None = None
 
     def shapes(self) -> dict[str, Shape]:
         """The shapes of what is stored, one behind the other, by name."""
         if "{}" not in self.name:
-            return {self.name: self.shape}
-        return {self.name.format(number): self.shape[1:] for number in range(self.shape[0])}
+            return {self.name: self.stored}
+        return {self.name.format(number): self.stored[1:] for number in range(self.stored[0])}
 
 
 @dataclass(frozen=True)
@@ -90,22 +94,22 @@ def _tables(family: Family) -> tuple[str, ...]:
     return (FREQUENCIES, LONG, SHORT) if family.has_long_factors else (FREQUENCIES,)
 
 
-def _target(part: Part, sizes: Dimensions, layer: int | None = None) -> Target:
-    name = part.folder if layer is None else f"model.layers.{layer}.{part.folder}"
-    return Target(name, part.shape(sizes), sizes.size(part.heads) if part.heads else 0, part.shift)
+def _target(part: Part, sizes: Dimensions, prefix: str = "") -> Target:
+    return Target(prefix + part.folder, part.shape(sizes), part.folder_shape(sizes), to_folder(part, sizes), part.shift)
 
 
 def _add_layers(layout: Layout, tensors: dict[str, Tensor], sizes: Dimensions, family: Family) -> None:
     layers = range(sizes.layers)
-    stored, zeros = list(family.layer), list[Part]()
+    stored, zeros = list[Part](), list[Part]()
     for group in family.biases:
         present = [part for part in group if any(f"blk.{layer}.{part.gguf}" in tensors for layer in layers)]
         stored += present
         if present or family.always_biased:
             zeros += [part for part in group if part not in present]
     for layer in layers:
-        layout.targets.update({f"blk.{layer}.{part.gguf}": _target(part, sizes, layer) for part in stored})
-        targets = [_target(part, sizes, layer) for part in zeros]
+        prefix, parts = f"{family.layers}.{layer}.", (*family.parts(sizes, layer), *stored)
+        layout.targets.update({f"blk.{layer}.{part.gguf}": _target(part, sizes, prefix) for part in parts})
+        targets = [_target(part, sizes, prefix) for part in zeros]
         layout.zeros.update({target.name: target.shape for target in targets})
 
 
@@ -146,6 +150,8 @@ def _unknown(name: str, sizes: Dimensions) -> InvalidModelFile:
     layer = name.split(".")[1] if name.startswith("blk.") else ""
     if layer.isdecimal() and int(layer) >= sizes.layers:
         return InvalidModelFile(f"Only {sizes.layers} layers are announced.", _FETCH_AGAIN, place)
+    if name.endswith("attn_norm_2.weight"):
+        return InvalidModelFile("Its layers norm twice, as Falcon 40B's, which are not read.", OTHER_MODEL, place)
     if "_exps" in name or "ffn_gate_inp" in name:
         return InvalidModelFile("The model is a mixture of experts, which is not supported.", OTHER_MODEL, place)
     return InvalidModelFile("The model has a tensor of an unknown purpose.", OTHER_MODEL, place)
@@ -199,6 +205,6 @@ def inspect_gguf(path: Path) -> dict[str, Any]:
         "tokenizer": tokenizer_kind(header),
         "chat_template": bool(templates),
         "chat_templates": sorted(templates),
-        "license": header.text("general.license")[:200],
+        "license": licence_text(*(header.text(f"general.license{part}") for part in ("", ".name", ".link"))),
         "original": "" if commonest in (F32, F16, BF16) else _original(header),
     }

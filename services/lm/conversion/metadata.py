@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.lm.conversion.families.architectures.table import ARCHITECTURES, family_of_architecture, why_not
 from services.lm.conversion.families.family import OTHER_MODEL, Family
-from services.lm.conversion.families.table import ARCHITECTURES, family_of_architecture
 from services.lm.conversion.header import Header, Value
 from services.lm.errors import InvalidModelFile
 
@@ -94,7 +94,7 @@ def check_metadata(header: Header) -> Family:
     _check_kind(header, name)
     if name not in ARCHITECTURES:
         raise InvalidModelFile(
-            f"The architecture {name[:40]!r} is not supported, only {', '.join(ARCHITECTURES)} are.", OTHER_MODEL
+            f"{why_not(name)} Those that are: {', '.join(ARCHITECTURES)}.", OTHER_MODEL, "general.architecture"
         )
     if not header.tensors:
         raise InvalidModelFile("It holds metadata and a vocabulary, and no weights.", "Import the model's own file.")

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import NO_SETTINGS, check_adapter_folder, check_model_folder, check_no_remote_code, read_json
+from services.lm.folders.licence import licence_text
 from services.lm.folders.templates import FOLDER, MAX_TEMPLATES, read_templates
 from services.lm.folders.weights import weight_files
 from services.registry.importers.folder_served import inspect_gguf, inspect_gguf_adapter, inspect_ollama
@@ -39,7 +40,7 @@ SIDE_FILES: Final = (
 )
 _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
 _FRONT_MATTER: Final = re.compile(r"---\s*\n(.*?)\n---", re.DOTALL)
-_LICENCE: Final = re.compile(r"^(license(?:_name)?):[ \t]*([\w.\"' -]{1,100})$", re.MULTILINE)
+_LICENCE: Final = re.compile(r"^(license(?:_name|_link)?):[ \t]*([\w.:/\"' -]{1,200})$", re.MULTILINE)
 _CARD: Final = "README.md"
 _MAX_CARD: Final = 64 * 1024
 _MAX_BASE: Final = 400
@@ -121,8 +122,7 @@ def _licence(folder: Path) -> str:
     with card.open(encoding="utf-8", errors="replace") as stream:
         front = _FRONT_MATTER.match(stream.read(_MAX_CARD))
     words = dict(_LICENCE.findall(front[1])) if front else {}
-    name = str(words.get("license", "")).strip(" \"'")
-    return str(words.get("license_name", name)).strip(" \"'") if name == "other" else name
+    return licence_text(*(words.get(f"license{part}", "").strip(" \"'") for part in ("", "_name", "_link")))
 
 
 def _templates(folder: Path) -> list[Path]:

@@ -172,6 +172,10 @@ def test_facts_are_one_line_of_json(tmp_path: Path, capsys: pytest.CaptureFixtur
     [
         ("---\nlicense: apache-2.0\n---\n# A", "apache-2.0"),
         ('---\ntags: [x]\nlicense: other\nlicense_name: "some-nd"\n---\n', "some-nd"),
+        (
+            "---\nlicense: other\nlicense_name: lfm1.0\nlicense_link: https://a.example/L\n---\n",
+            "lfm1.0 (https://a.example/L)",
+        ),
         ("# license: mit\n", ""),
         ("---\nlicense:\n- mit\n---\n", ""),
     ],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 Shape = tuple[int, ...]
 # Key, value and the name of its type in GGUF.
@@ -27,13 +28,18 @@ class Dimensions:
     kv_heads: int
     head: int
     vocabulary: int
+    context: int
+    layer_kinds: tuple[str, ...] = ()
     experts: int = 0
     expert_feed_forward: int = 0
+    shared_feed_forward: int = 0
+    kernel: int = 0
 
     def size(self, name: str) -> int:
         """One of them by its name, or what follows from them: rows of all heads, and of matrices that are joined."""
         queries, keys = self.heads * self.head, self.kv_heads * self.head
         derived = {"queries": queries, "keys": keys, "joined": queries + 2 * keys, "gate_and_up": 2 * self.feed_forward}
+        derived |= {"three_hidden": 3 * self.hidden, "four_hidden": 4 * self.hidden}
         return derived[name] if name in derived else int(getattr(self, name))
 
 
@@ -47,6 +53,9 @@ class Part:
         sizes: Its shape, by the names that `Dimensions` has for them.
         heads: The name of the count of heads whose halves GGUF interleaves, for its way of turning pairs; "" for none.
         shift: What GGUF adds to each number: norms that a class stores as their difference from one.
+        form: How a folder has it: "transposed"; "grouped" by heads of keys, each with its queries, key and value; or
+            "first" or "second" for an axis of size one that GGUF leaves out.
+        layers: The kind of the layers that have it; "" for all.
     """
 
     gguf: str
@@ -54,10 +63,18 @@ class Part:
     sizes: tuple[str, ...]
     heads: str = ""
     shift: int = 0
+    form: Literal["", "transposed", "grouped", "first", "second"] = ""
+    layers: str = ""
 
     def shape(self, dimensions: Dimensions) -> Shape:
-        """The shape that it has in a model of these dimensions."""
+        """The shape that it has in GGUF, of a model of these dimensions."""
         return tuple(dimensions.size(name) for name in self.sizes)
+
+    def folder_shape(self, dimensions: Dimensions) -> Shape:
+        """The shape that it has in a folder."""
+        shape = self.shape(dimensions)
+        forms = {"transposed": shape[::-1], "first": (1, *shape), "second": (shape[0], 1, *shape[1:])}
+        return forms.get(self.form, shape)
 
 
 EMBEDDING: Final = Part("token_embd.weight", "model.embed_tokens.weight", ("vocabulary", "hidden"))
@@ -74,15 +91,23 @@ class Setting:
         name: Its name in `config.json`.
         default: What it is where a file doesn't name it; None if nothing is done then.
         is_needed: A file without it is refused.
+        size: Its name in `Dimensions`, where tensors have a size by it.
     """
 
     key: str
     name: str
     default: float | None = None
     is_needed: bool = False
+    size: str = ""
 
 
-EXPERT_KEYS: Final = ("expert_count", "expert_used_count", "expert_feed_forward_length")
+@dataclass(frozen=True)
+class Count(Setting):
+    """A whole number that both forms have, and that a file has to name."""
+
+    is_needed: bool = True
+
+
 RMS_EPSILON: Final = Setting("attention.layer_norm_rms_epsilon", "rms_norm_eps")
 
 
@@ -132,7 +157,10 @@ class Family:
         turns_part: A part of each head may be turned by its position.
         no_rope_period: The last of as many layers is not turned by its position.
         wide_layers: As many layers divide their queries by the root of hidden size over heads; 0 where none do so.
-        is_mixture: Each token chooses a few experts of its layers; such a model is read from GGUF, and not written.
+        layers: What the names of a layer's tensors begin with in a folder, before its number.
+        names: Other names that `config.json` has for what others call `hidden_size` and so on; "" for none.
+        is_rotary: Heads are turned by their positions.
+        more: What else `config.json` says of a model of these dimensions.
     """
 
     architecture: str
@@ -156,28 +184,38 @@ class Family:
     turns_part: bool = False
     no_rope_period: int = 0
     wide_layers: int = 0
-    is_mixture: bool = False
+    layers: str = "model.layers"
+    names: dict[str, str] = field(default_factory=dict)
+    is_rotary: bool = True
+    more: Callable[[Dimensions], dict[str, object]] = lambda sizes: {}
+
+    @property
+    def embedding(self) -> Part:
+        """The table of embeddings."""
+        return self.frame[0]
+
+    @property
+    def is_mixture(self) -> bool:
+        """Each token chooses a few experts of its layers."""
+        return any(setting.size == "experts" for setting in self.settings)
+
+    @property
+    def has_kinds(self) -> bool:
+        """Some of its layers have no attention."""
+        return any(part.layers for part in self.layer)
+
+    def parts(self, sizes: Dimensions, layer: int) -> tuple[Part, ...]:
+        """The tensors of this layer."""
+        kind = sizes.layer_kinds[layer] if sizes.layer_kinds else ""
+        return tuple(part for part in self.layer if part.layers in ("", kind))
 
     @property
     def understood(self) -> frozenset[str]:
         """The keys of its metadata that other architectures do not have."""
         window = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
         pattern = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
-        experts = EXPERT_KEYS if self.is_mixture else ()
-        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *window, *pattern, *experts))
+        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *window, *pattern))
 
     def query_scalar(self, sizes: Dimensions) -> int:
         """What the square root of the query is divided by, as llama.cpp has it."""
         return sizes.hidden // sizes.heads if sizes.layers == self.wide_layers else sizes.head
-
-
-def interleave(values: NDArray[Any], heads: int) -> NDArray[Any]:
-    """Each head's rows as GGUF has them where neighbours are turned together: the first of each half, and so on."""
-    halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
-    return halves.swapaxes(1, 2).reshape(values.shape)
-
-
-def separate(values: NDArray[Any], heads: int) -> NDArray[Any]:
-    """The inverse of `interleave`."""
-    pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
-    return pairs.swapaxes(1, 2).reshape(values.shape)

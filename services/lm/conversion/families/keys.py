@@ -29,6 +29,15 @@ class Keys:
             raise InvalidModelFile("Its layers differ from each other.", OTHER_MODEL, f"{self._architecture}.{key}")
         return value[0]
 
+    def by_layer(self, key: str, default: int, layers: int) -> list[int]:
+        """A count for each layer, 0 where it has none; some files tell one for all."""
+        value = self._metadata.get(f"{self._architecture}.{key}")
+        if not isinstance(value, list):
+            return [self.whole(key, default)] * layers
+        if len(value) != layers or not all(isinstance(count, int) and count >= 0 for count in value) or not any(value):
+            raise InvalidModelFile("There is not one count per layer.", "Fetch the file again.", key)
+        return value  # type: ignore[return-value]
+
     def real(self, key: str, default: float | None = None, *, may_be_zero: bool = False) -> float:
         """A number of 0 or more."""
         value = self._metadata.get(f"{self._architecture}.{key}", default)

@@ -14,13 +14,13 @@ from peft.utils.other import get_pattern_key
 
 from services.lm.adapters.settings import read_settings
 from services.lm.adapters.tensors import PEFT_PREFIX, renamed
+from services.lm.conversion.families.arrangement import rows_to_gguf
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
-from services.lm.conversion.families.family import HEAD, Family, Part, Shape
+from services.lm.conversion.families.family import HEAD, Dimensions, Family, Part, Shape
 from services.lm.conversion.families.plan import (
     dimensions,
     general_entries,
     read_configuration,
-    stored_values,
     tensor_shapes,
 )
 from services.lm.errors import AdapterMismatch, InvalidModelFile
@@ -38,8 +38,8 @@ def plan_adapter(folder: Path, adapter: Path) -> GgufPlan:
     settings = read_settings(adapter)
     _check_kind(settings)
     shapes, weights = tensor_shapes([adapter / _FILE]), tensor_shapes(weight_files(folder))
-    sizes = dimensions(config, weights)
-    parts = _parts(family, sizes.layers, HEAD.folder in weights)
+    sizes = dimensions(config, family, weights)
+    parts = _parts(family, sizes, HEAD.folder in weights)
     sources = renamed({name: name for name in shapes}, parts)
     alpha = float(settings.lora_alpha) or 1.0
     tensors = []
@@ -51,7 +51,7 @@ def plan_adapter(folder: Path, adapter: Path) -> GgufPlan:
         name, part = parts[module]
         _check_shapes(part.shape(sizes), shapes[first], shapes[second], module)
         scale = _scale(settings, module) * shapes[first][0] / alpha
-        values = _scaled(stored_values(part, sizes), scale)
+        values = _scaled(rows_to_gguf(part, sizes) or unchanged, scale)
         tensors.append(GgufTensor(f"{name}.lora_a", shapes[first], first, unchanged, is_matrix=False))
         tensors.append(GgufTensor(f"{name}.lora_b", shapes[second], second, values, is_matrix=False))
     entries = general_entries(family, adapter.name, "adapter")
@@ -70,13 +70,13 @@ def _check_kind(settings: LoraConfig) -> None:
             raise InvalidModelFile(f"The adapter {problem}, which GGUF cannot express.", _MERGE, "adapter_config.json")
 
 
-def _parts(family: Family, layers: int, has_head: bool) -> dict[str, tuple[str, Part]]:
+def _parts(family: Family, sizes: Dimensions, has_head: bool) -> dict[str, tuple[str, Part]]:
     """The matrices that an adapter may change, by module: their names in GGUF and what they are."""
     parts = {
-        f"model.layers.{layer}.{part.folder}".removesuffix(".weight"): (f"blk.{layer}.{part.gguf}", part)
-        for layer in range(layers)
-        for part in family.layer
-        if len(part.sizes) == 2
+        f"{family.layers}.{layer}.{part.folder}".removesuffix(".weight"): (f"blk.{layer}.{part.gguf}", part)
+        for layer in range(sizes.layers)
+        for part in family.parts(sizes, layer)
+        if len(part.sizes) == 2 and part.form != "second"
     }
     return parts | ({HEAD.folder.removesuffix(".weight"): (HEAD.gguf, HEAD)} if has_head else {})
 

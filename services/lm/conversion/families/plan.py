@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,26 +13,23 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
+from services.lm.conversion.families.architectures.table import BY_MODEL_TYPE, why_not
+from services.lm.conversion.families.arrangement import to_gguf
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
-from services.lm.conversion.families.family import (
-    EMBEDDING,
-    FOLDER_FORMS,
-    HEAD,
-    Dimensions,
-    Entry,
-    Family,
-    Part,
-    Shape,
-    interleave,
-)
+from services.lm.conversion.families.family import FOLDER_FORMS, HEAD, Count, Dimensions, Entry, Family, Part, Shape
 from services.lm.conversion.families.positions import full_rope, position_entries, position_tables
-from services.lm.conversion.families.table import BY_MODEL_TYPE
 from services.lm.conversion.families.windows import config_window, window_entries
 from services.lm.conversion.vocabulary.writing import model_name, read_vocabulary
 from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_model_folder
 from services.lm.folders.weights import weight_files
 
+_KV_HEADS: Final = "num_key_value_heads"
+_CONTEXT: Final = "max_position_embeddings"
+# Of a class whose positions have no end.
+_UNLIMITED: Final = 2048
+# As llama.cpp's own quantiser has it.
+_NEVER_QUANTISED: Final = ("ffn_gate_inp", "conv", "position_embd")
 _FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 # Buffers that old folders hold and no class reads.
 _IGNORED: Final = re.compile(r".*\.(rotary_emb\.inv_freq|attn\.(masked_)?bias)")
@@ -42,7 +39,7 @@ def plan_model(folder: Path) -> GgufPlan:
     """See `services.lm.conversion.families.plan_gguf`."""
     config, family = read_configuration(folder)
     shapes = tensor_shapes(weight_files(folder))
-    sizes = dimensions(config, shapes)
+    sizes = dimensions(config, family, shapes)
     vocabulary = read_vocabulary(folder, sizes.vocabulary)
     name = model_name(folder.name, strips_right=vocabulary.strips_right)
     model = _model_entries(config, family, sizes)
@@ -66,9 +63,7 @@ def read_configuration(folder: Path) -> tuple[Any, Family]:
     name = content["model_type"]
     if name not in BY_MODEL_TYPE:
         raise InvalidModelFile(
-            f"The architecture {name[:40]!r} cannot be written as GGUF, only {', '.join(BY_MODEL_TYPE)} can.",
-            FOLDER_FORMS,
-            "config.json",
+            f"{why_not(name)} Those that are: {', '.join(BY_MODEL_TYPE)}.", FOLDER_FORMS, "config.json"
         )
     family, config = BY_MODEL_TYPE[name], AutoConfig.for_model(**content)
     for key, values in family.fixed.items():
@@ -102,24 +97,54 @@ def tensor_shapes(files: Iterable[Path]) -> dict[str, Shape]:
     return {name: shape for name, shape in shapes.items() if not _IGNORED.fullmatch(name)}
 
 
-def dimensions(config: Any, shapes: dict[str, Shape]) -> Dimensions:
+def dimensions(config: Any, family: Family, shapes: dict[str, Shape]) -> Dimensions:
     """The sizes that the configuration announces; the vocabulary's is that of the embeddings.
 
     Raises:
         InvalidModelFile: The folder has no embeddings.
     """
-    if EMBEDDING.folder not in shapes:
-        raise _missing(EMBEDDING.folder)
-    heads = config.num_attention_heads
+    heads, hidden = config.num_attention_heads, config.hidden_size
     return Dimensions(
         config.num_hidden_layers,
-        config.hidden_size,
-        config.intermediate_size,
+        hidden,
+        _feed_forward(config, family, shapes),
         heads,
-        getattr(config, "num_key_value_heads", None) or heads,
-        getattr(config, "head_dim", None) or config.hidden_size // heads,
-        shapes[EMBEDDING.folder][0],
+        _kv_heads(config, family) or heads,
+        getattr(config, "head_dim", None) or hidden // heads,
+        shapes[_stored_name(family.embedding.folder, shapes)][0],
+        int(getattr(config, family.names.get(_CONTEXT, _CONTEXT), _UNLIMITED)),
+        tuple(config.layer_types) if family.has_kinds else (),
+        **{setting.size: getattr(config, setting.name) for setting in family.settings if setting.size},
     )
+
+
+def _feed_forward(config: Any, family: Family, shapes: dict[str, Shape]) -> int:
+    """As the tensors have it, where a configuration names it otherwise, or computes it."""
+    if "intermediate_size" not in family.names:
+        return int(config.intermediate_size)
+    part = next(part for part in family.layer if part.sizes[0] in ("feed_forward", "four_hidden"))
+    shape = shapes[_stored_name(f"{family.layers}.0.{part.folder}", shapes)]
+    return shape[-1 if part.form == "transposed" else 0]
+
+
+def _kv_heads(config: Any, family: Family) -> int | None:
+    if getattr(config, "multi_query", False) and not config.new_decoder_architecture:
+        return 1
+    count: int | None = getattr(config, family.names.get(_KV_HEADS, _KV_HEADS), None)
+    return count
+
+
+def _stored_name(name: str, shapes: Mapping[str, Shape]) -> str:
+    """The name as the folder has it: some leave out what it begins with, as `transformer.`.
+
+    Raises:
+        InvalidModelFile: There is no such tensor.
+    """
+    names = [name, name.partition(".")[2]]
+    found = next((stored for stored in names if stored.format(0) in shapes), None)
+    if found is None:
+        raise InvalidModelFile("The tensor is missing.", "Fetch the model again.", f"tensor {name!r}")
+    return found
 
 
 def general_entries(family: Family, name: str, kind: str) -> list[Entry]:
@@ -134,12 +159,12 @@ def general_entries(family: Family, name: str, kind: str) -> list[Entry]:
 def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry]:
     values: dict[str, tuple[object, str]] = {
         "vocab_size": (sizes.vocabulary, "UINT32"),
-        "context_length": (_context(config, family), "UINT32"),
+        "context_length": (_context(config, family, sizes), "UINT32"),
         "embedding_length": (sizes.hidden, "UINT32"),
         "block_count": (sizes.layers, "UINT32"),
         "feed_forward_length": (sizes.feed_forward, "UINT32"),
         "attention.head_count": (sizes.heads, "UINT32"),
-        "attention.head_count_kv": (sizes.kv_heads, "UINT32"),
+        "attention.head_count_kv": (_kv_counts(sizes), "ARRAY") if sizes.layer_kinds else (sizes.kv_heads, "UINT32"),
         "attention.key_length": (sizes.head, "UINT32"),
         "attention.value_length": (sizes.head, "UINT32"),
     }
@@ -149,20 +174,27 @@ def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry
         value = getattr(config, setting.name, None)
         if value is None and setting.default is not None:
             raise _inexpressible(f"no {setting.name}", family)
-        values |= {setting.key: (float(value), "FLOAT32")} if value is not None else {}
+        if value is None:
+            continue
+        number = (int(value), "UINT32") if isinstance(setting, Count) else (float(value), "FLOAT32")
+        values[setting.key] = number
     entries: list[Entry] = [(f"{family.architecture}.{key}", *value) for key, value in values.items()]
     return [*entries, *position_entries(config, family, sizes), *window_entries(config, family, sizes)]
 
 
-def _context(config: Any, family: Family) -> int:
-    length, window = int(config.max_position_embeddings), config_window(config)
-    return min(length, window) if family.ignores_window and window else length
+def _kv_counts(sizes: Dimensions) -> list[int]:
+    return [sizes.kv_heads if kind == "full_attention" else 0 for kind in sizes.layer_kinds]
+
+
+def _context(config: Any, family: Family, sizes: Dimensions) -> int:
+    window = config_window(config)
+    return min(sizes.context, window) if family.ignores_window and window else sizes.context
 
 
 def _limits(config: Any, family: Family, sizes: Dimensions) -> list[str]:
     """What a person must know of the file's reach; and what llama.cpp would compute otherwise is refused."""
     notes = []
-    if _context(config, family) < config.max_position_embeddings:
+    if _context(config, family, sizes) < sizes.context:
         notes.append(
             f"Its layers see only the last {config_window(config)} tokens; llama.cpp has no such window in "
             f"{family.architecture}, so the file's context ends there."
@@ -195,9 +227,9 @@ def _tensors(family: Family, sizes: Dimensions, shapes: dict[str, Shape]) -> lis
     elif family.head == "always":
         tensors.append(replace(tensors[0], name=HEAD.gguf))
     for layer in range(sizes.layers):
-        place, prefix = f"blk.{layer}", f"model.layers.{layer}"
+        place, prefix = f"blk.{layer}", f"{family.layers}.{layer}"
         present = [part for group in family.biases for part in group if f"{prefix}.{part.folder}" in shapes]
-        for part in (*family.layer, *present):
+        for part in (*family.parts(sizes, layer), *present):
             tensors.append(_tensor(part, f"{place}.{part.gguf}", f"{prefix}.{part.folder}", sizes, rest))
     if rest:
         name = min(rest)
@@ -207,29 +239,26 @@ def _tensors(family: Family, sizes: Dimensions, shapes: dict[str, Shape]) -> lis
     return tensors
 
 
-def _tensor(part: Part, name: str, source: str, sizes: Dimensions, rest: dict[str, Shape]) -> GgufTensor:
-    shape = part.shape(sizes)
-    if source not in rest:
-        raise _missing(source)
-    stored = rest.pop(source)
-    if stored != shape:
-        raise InvalidModelFile(
-            f"Its shape is {stored}, the configuration asks for {shape}.",
-            "Fetch the model again.",
-            f"tensor {source!r}",
-        )
-    return GgufTensor(name, shape, source, stored_values(part, sizes), len(shape) == 2)
-
-
-def _missing(name: str) -> InvalidModelFile:
-    return InvalidModelFile("The tensor is missing.", "Fetch the model again.", f"tensor {name!r}")
+def _tensor(part: Part, name: str, folder_name: str, sizes: Dimensions, rest: dict[str, Shape]) -> GgufTensor:
+    """Take it from what the folder has; an expert's part is one tensor there and a slice in GGUF."""
+    shape, source = part.folder_shape(sizes), _stored_name(folder_name, rest)
+    is_parted = "{}" in source
+    for single in [source.format(number) for number in range(shape[0])] if is_parted else [source]:
+        stored, expected = rest.pop(_stored_name(single, rest)), shape[1:] if is_parted else shape
+        if stored != expected:
+            raise InvalidModelFile(
+                f"Its shape is {stored}, the configuration asks for {expected}.",
+                "Fetch the model again.",
+                f"tensor {single!r}",
+            )
+    is_matrix = len(part.sizes) > 1 and name.split(".")[-2] not in _NEVER_QUANTISED
+    return GgufTensor(name, part.shape(sizes), source, stored_values(part, sizes), is_matrix)
 
 
 def stored_values(part: Part, sizes: Dimensions) -> Callable[[NDArray[Any]], NDArray[Any]]:
     """What makes GGUF's numbers of the folder's."""
-    if part.heads:
-        heads = sizes.size(part.heads)
-        return lambda values: interleave(values, heads)
+    if part.form in ("first", "second"):
+        return lambda values: values.reshape(part.shape(sizes))
     if part.shift:
         return lambda values: values + np.float32(part.shift)
-    return unchanged
+    return to_gguf(part, sizes) or unchanged

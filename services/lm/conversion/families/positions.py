@@ -34,6 +34,8 @@ def read_positions(keys: Keys, header: Header, family: Family, sizes: Dimensions
     Raises:
         InvalidModelFile: They are scaled in a way that is not known, or in two.
     """
+    if not family.is_rotary:
+        return {}
     theta = keys.real("rope.freq_base", 10000.0)
     rotary = int(keys.real("rope.dimension_count", sizes.head, may_be_zero=True))
     if rotary != sizes.head and not (family.turns_part and 0 < rotary < sizes.head and rotary % 2 == 0):
@@ -160,6 +162,8 @@ def position_entries(config: Any, family: Family, sizes: Dimensions) -> list[Ent
     Raises:
         InvalidModelFile: GGUF, or this architecture in llama.cpp, has no such positions.
     """
+    if not family.is_rotary:
+        return []
     rope = full_rope(config)
     theta, part = float(rope["rope_theta"]), float(rope.get("partial_rotary_factor") or 1.0)
     if part != 1.0 and not family.turns_part:
@@ -177,8 +181,8 @@ def position_entries(config: Any, family: Family, sizes: Dimensions) -> list[Ent
 
 
 def full_rope(config: Any) -> Mapping[str, Any]:
-    """The positions of the layers that see all tokens."""
-    rope: Mapping[str, Any] = config.rope_parameters
+    """The positions of the layers that see all tokens; of a class that turns no heads the usual ones."""
+    rope: Mapping[str, Any] = getattr(config, "rope_parameters", None) or {"rope_type": "default"}
     return rope.get("full_attention", rope)  # type: ignore[no-any-return]
 
 

@@ -25,17 +25,24 @@ class Entry:
 
     Attributes:
         values: What makes the stored numbers of all rows; None where the source's rows are stored as they are.
+        changed_shape: Its shape in the file; () for that of the source.
     """
 
     name: str
     kind: Kind
     source: Rows
     values: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    changed_shape: tuple[int, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Outermost size first."""
+        return self.changed_shape or self.source.shape
 
     @property
     def num_bytes(self) -> int:
         """Bytes that its numbers take, without what fills up to the next tensor."""
-        return stored_bytes(self.kind, self.source.shape)
+        return stored_bytes(self.kind, self.shape)
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,7 @@ def _write_header(file: Path, metadata: Sequence[tuple[str, object, str]], entri
         if key != _ARCHITECTURE:
             writer.add_key_value(key, value, GGUFValueType[kind])
     for entry in entries:
-        writer.add_tensor_info(
-            entry.name, entry.source.shape, np.dtype(np.float32), entry.num_bytes, raw_dtype=entry.kind
-        )
+        writer.add_tensor_info(entry.name, entry.shape, np.dtype(np.float32), entry.num_bytes, raw_dtype=entry.kind)
     try:
         writer.write_header_to_file()
         writer.write_kv_data_to_file()

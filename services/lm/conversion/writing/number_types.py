@@ -33,7 +33,7 @@ _SMALLER_BLOCKS: Final = {
     Kind.TQ1_0: Kind.Q4_0,
     Kind.TQ2_0: Kind.Q4_0,
 }
-_PART: Final = re.compile(r"blk\.(\d+)\.(attn_v|attn_qkv|ffn_down)\.weight")
+_PART: Final = re.compile(r"blk\.(\d+)\.(attn_v|attn_qkv|ffn_down)(?:_exps|_shexp)?\.weight")
 _EMBEDDING: Final = "token_embd.weight"
 _HEAD: Final = "output.weight"
 
@@ -167,6 +167,7 @@ def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
     Raises:
         InvalidModelFile: A number is infinite, none, or too large for the type; `place` names the tensor.
     """
+    values = values.reshape(-1, values.shape[-1])
     largest = _LARGEST.get(kind, _LARGEST_HALF)
     if not (-largest <= values.min() and values.max() <= largest):
         raise InvalidModelFile(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -85,6 +85,22 @@ class StoredTensor:
         else:
             values = stored.astype(np.float32)
         return values.reshape(stop - start, *self.shape[1:]) if self.shape else values
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """Tensors of one shape as one; each is a row of it."""
+
+    parts: Sequence[Rows]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Outermost size first."""
+        return (len(self.parts), *self.parts[0].shape)
+
+    def rows(self, start: int, stop: int) -> Floats:
+        """These of them."""
+        return np.stack([part.rows(0, part.shape[0]) for part in self.parts[start:stop]])
 
 
 def tensors_of_folder(folder: Path) -> dict[str, StoredTensor]:

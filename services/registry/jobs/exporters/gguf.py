@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from services.chassis.errors import InvalidArgument
-from services.chassis.wire.names import shown
-from services.lm.conversion.families.table import BY_MODEL_TYPE
+from services.lm.conversion.families.architectures.table import BY_MODEL_TYPE, why_not
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.model import ModelVersion
 from services.registry.jobs.exporters.card import write_card
@@ -18,10 +17,15 @@ from services.registry.ports import Progress
 def _check_architecture(whole: ModelVersion) -> None:
     if whole.facts.architecture not in BY_MODEL_TYPE:
         raise InvalidArgument(
-            f"The architecture {shown(whole.facts.architecture)} of {whole.version_id} is not written as GGUF.",
+            f"{whole.version_id}: {why_not(whole.facts.architecture)}",
             f"Export it as adapter or merged weights; as GGUF there are {', '.join(BY_MODEL_TYPE)}.",
             field="form",
         )
+
+
+def _licence(source: ExportSource) -> tuple[str, ...]:
+    # One argument: the text may begin with a dash.
+    return (f"--licence={source.whole.facts.licence}",)
 
 
 class GgufWriter:
@@ -39,8 +43,8 @@ class GgufWriter:
         """
         weights, adapter = weights_of(source)
         merged = () if adapter is None else ("--adapter", str(adapter))
-        number_type = ("--number-type", source.spec.number_type)
-        notes = await convert(("export-gguf", str(weights), str(out), *number_type, *merged), source, progress)
+        options = ("--number-type", source.spec.number_type, *_licence(source), *merged)
+        notes = await convert(("export-gguf", str(weights), str(out), *options), source, progress)
         write_card(source, out, notes=notes)
         return notes
 
@@ -59,6 +63,7 @@ class GgufAdapterWriter:
             InvalidArgument: The adapter cannot be written so.
         """
         weights, adapter = weights_of(source)
-        notes = await convert(("export-gguf-adapter", str(weights), str(adapter), str(out)), source, progress)
+        places = (str(weights), str(adapter), str(out))
+        notes = await convert(("export-gguf-adapter", *places, *_licence(source)), source, progress)
         write_card(source, out, notes=notes)
         return notes

@@ -10,20 +10,14 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import AutoModelForCausalLM, Qwen3MoeConfig
 
 from services.lm.adapters import LoraSettings, add_lora, merge_adapter, save_adapter
 from services.lm.conversion.families import plan_gguf, rename_lora
-from services.lm.conversion.families.family import EMBEDDING, HEAD, NORM, Part
-from services.lm.conversion.families.qwen import QWEN3_MOE
 from services.lm.conversion.gguf import convert_gguf
-from services.lm.conversion.saving import stored_tensors
 from services.lm.decoder.whole import computed_whole
 from services.lm.errors import InvalidModelFile
 from services.lm.loading import load
 from tests.unit.lm.gguf.folders import write_folder, write_plan
-from tests.unit.lm.gguf.models import FEED, HEADS, HIDDEN, KV_HEADS, TOKENS, write
-from tests.unit.lm.gguf.models import HEAD as HEAD_SIZE
 
 IDS = torch.arange(3, 43)[None]
 TEXT = "It's 12 3\n\n<|im_start|>é 漢"
@@ -37,6 +31,10 @@ LONG = {
     "original_max_position_embeddings": 32,
     "partial_rotary_factor": 0.75,
 }
+
+TRANSFORMER = {"n_embd": 64, "n_layer": 2, "n_head": 4, "n_positions": 256}
+FALCON = {"ffn_hidden_size": 96, "num_kv_heads": 4}
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 24}
 
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {}),
@@ -64,6 +62,17 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "starcoder2": ("starcoder2", {}),
     "stablelm": ("stablelm", {"use_qkv_bias": True, "tie_word_embeddings": False}),
     "nemotron": ("nemotron", {}),
+    "gpt2": ("gpt2", TRANSFORMER | {"n_inner": 96}),
+    "bloom": ("bloom", TRANSFORMER | {"intermediate_size": 256}),
+    "falcon": ("falcon", FALCON),
+    "falcon, a head of keys for each": ("falcon", FALCON | {"multi_query": False}),
+    "falcon 2": (
+        "falcon",
+        FALCON | {"new_decoder_architecture": True, "num_kv_heads": 2, "num_ln_in_parallel_attn": 1},
+    ),
+    "lfm2": ("lfm2", {"num_hidden_layers": 4, "layer_types": ["conv", "conv", "full_attention", "conv"]}),
+    "qwen2_moe": ("qwen2_moe", EXPERTS | {"shared_expert_intermediate_size": 40, "tie_word_embeddings": False}),
+    "qwen3_moe": ("qwen3_moe", EXPERTS | {"head_dim": 16, "norm_topk_prob": True}),
     "olmo3": ("olmo3", {"sliding_window": 16, "num_hidden_layers": 4, "rope_scaling": YARN}),
 }
 
@@ -94,17 +103,24 @@ def test_a_head_beside_a_configuration_that_ties_is_kept(tmp_path: Path) -> None
     assert torch.equal(load(tmp_path / "out", dtype="float32").model.lm_head.weight, weights["lm_head.weight"])
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        LoraSettings(r=4, lora_alpha=8),
+ADAPTERS: dict[str, tuple[str, LoraSettings, int]] = {
+    "llama": ("llama, untied, with biases", LoraSettings(r=4, lora_alpha=8), 14),
+    "patterns": (
+        "llama",
         LoraSettings(r=4, use_rslora=True, alpha_pattern={"q_proj": 3.0}, rank_pattern={"v_proj": 8}),
-    ],
-)
-def test_an_adapter_changes_the_written_weights_as_it_changes_the_folders(
-    tmp_path: Path, settings: LoraSettings
-) -> None:
-    write_folder(tmp_path / "base", "llama", tie_word_embeddings=False)
+        14,
+    ),
+    "transposed": ("gpt2", LoraSettings(r=4), 8),
+    "grouped": ("falcon 2", LoraSettings(r=4), 8),
+    "layers of two kinds": ("lfm2", LoraSettings(r=4), 22),
+}
+
+
+@pytest.mark.parametrize("case", ADAPTERS)
+def test_an_adapter_changes_the_written_weights_as_it_changes_the_folders(tmp_path: Path, case: str) -> None:
+    name, settings, count = ADAPTERS[case]
+    model_type, sizes = deepcopy(MODELS[name])
+    write_folder(tmp_path / "base", model_type, **sizes)
     model = add_lora(load(tmp_path / "base", dtype="float32").model, settings, seed=1)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -117,69 +133,31 @@ def test_an_adapter_changes_the_written_weights_as_it_changes_the_folders(
     written = {tensor.name: tensor.values(stored[tensor.source].numpy()) for tensor in plan.tensors}
     alpha = next(value for key, value, _ in plan.metadata if key == "adapter.lora.alpha")
     matrices = [tensor for tensor in plan_gguf(tmp_path / "base").tensors if f"{tensor.name}.lora_a" in written]
-    assert len(matrices) == 14
+    assert len(matrices) == count
     for tensor in matrices:
         first, second = written[f"{tensor.name}.lora_a"], written[f"{tensor.name}.lora_b"]
         change = second @ first * (alpha / first.shape[0])
         expected = tensor.values(merged[tensor.source].numpy())
         np.testing.assert_allclose(tensor.values(base[tensor.source].numpy()) + change, expected, atol=1e-4)
-    assert len(written) == 28
-
-
-EXPERTS, USED, EXPERT_FEED = 4, 2, 24
-FACTS = {"expert_count": EXPERTS, "expert_used_count": USED, "expert_feed_forward_length": EXPERT_FEED}
-
-
-def random_mixture() -> torch.nn.Module:
-    torch.manual_seed(0)
-    config = Qwen3MoeConfig(
-        vocab_size=len(TOKENS),
-        hidden_size=HIDDEN,
-        intermediate_size=FEED,
-        num_hidden_layers=2,
-        num_attention_heads=HEADS,
-        num_key_value_heads=KV_HEADS,
-        head_dim=HEAD_SIZE,
-        num_experts=EXPERTS,
-        num_experts_per_tok=USED,
-        moe_intermediate_size=EXPERT_FEED,
-        norm_topk_prob=True,
-        rms_norm_eps=1e-5,
-        tie_word_embeddings=False,
-    )
-    model: torch.nn.Module = AutoModelForCausalLM.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn_like(parameter) * 0.1)
-    return model
-
-
-def write_mixture(model: torch.nn.Module, path: Path, **facts: object) -> Path:
-    """The model as llama.cpp's converter lays it out."""
-    stored = {name: tensor.numpy() for name, tensor in stored_tensors(model).items()}
-    tensors = {part.gguf: stored[part.folder] for part in (EMBEDDING, NORM, HEAD)}
-
-    def layer_tensor(part: Part, layer: int) -> np.ndarray:
-        name = f"model.layers.{layer}.{part.folder}"
-        return np.stack([stored[name.format(n)] for n in range(EXPERTS)]) if "{}" in name else stored[name]
-
-    for layer in range(2):
-        tensors |= {f"blk.{layer}.{part.gguf}": layer_tensor(part, layer) for part in QWEN3_MOE.layer}
-    named = {f"qwen3moe.{key}": value for key, value in (FACTS | facts).items()}
-    return write(path, architecture="qwen3moe", tensors=tensors, facts=named | {"qwen3moe.block_count": 2})
-
-
-def test_a_mixture_computes_as_the_model_that_its_file_was_written_from(tmp_path: Path) -> None:
-    model = random_mixture()
-    convert_gguf(write_mixture(model, tmp_path / "m.gguf"), tmp_path / "out")
-    with torch.no_grad():
-        logits = model(input_ids=IDS).logits
-        assert logits.std() > 0.1
-        assert torch.allclose(load(tmp_path / "out", dtype="float32").model(input_ids=IDS).logits, logits, atol=1e-5)
-    with pytest.raises(InvalidModelFile, match="'qwen3_moe' cannot be written as GGUF"):
-        plan_gguf(tmp_path / "out")
+    assert len(written) == 2 * count
 
 
 def test_a_mixture_with_what_its_class_does_not_have_is_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", "qwen3_moe", **MODELS["qwen3_moe"][1])
+    plan = plan_gguf(tmp_path / "folder")
+    plan.metadata.append(("qwen3moe.expert_shared_count", 1, "UINT32"))
     with pytest.raises(InvalidModelFile, match="mixture of experts"):
-        convert_gguf(write_mixture(random_mixture(), tmp_path / "m.gguf", expert_shared_count=1), tmp_path / "out")
+        convert_gguf(write_plan(plan, tmp_path / "folder/model.safetensors", tmp_path / "m.gguf"), tmp_path / "out")
+
+
+def test_names_without_their_beginning_are_found(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", "gpt2", **TRANSFORMER)
+    weights = load_file(tmp_path / "folder/model.safetensors")
+    expected = [tensor.name for tensor in plan_gguf(tmp_path / "folder").tensors]
+    save_file(
+        {name.removeprefix("transformer."): tensor for name, tensor in weights.items()},
+        tmp_path / "folder/model.safetensors",
+    )
+    plan = plan_gguf(tmp_path / "folder")
+    assert [tensor.name for tensor in plan.tensors] == expected
+    assert plan.tensors[0].source == "wte.weight"

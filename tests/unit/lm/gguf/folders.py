@@ -100,7 +100,10 @@ def write_plan(plan: GgufPlan, weights: Path, path: Path) -> Path:
         writer.add_tensor(name, values)
     with safe_open(weights, framework="np") as stored:
         for tensor in plan.tensors:
-            values = np.ascontiguousarray(tensor.values(stored.get_tensor(tensor.source)))
+            is_parted = "{}" in tensor.source
+            names = [tensor.source.format(number) for number in range(tensor.shape[0] if is_parted else 1)]
+            parts = [stored.get_tensor(name) for name in names]
+            values = np.ascontiguousarray(tensor.values(np.stack(parts) if is_parted else parts[0]))
             assert values.shape == tensor.shape
             writer.add_tensor(tensor.name, values)
     writer.write_header_to_file()

@@ -36,6 +36,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "qwen3": {"head_dim": 8},
     "gemma3_text": {"head_dim": 8, "sliding_window": 64},
     "mixtral": EXPERTS,
+    "qwen2_moe": EXPERTS | {"shared_expert_intermediate_size": 16},
     "qwen3_moe": EXPERTS | {"head_dim": 8},
     "gpt2": GPT2 | DROPS,
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0, "init_std": 0.2},

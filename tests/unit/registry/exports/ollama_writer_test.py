@@ -135,7 +135,7 @@ async def test_addresses_that_are_none_and_hosts_that_may_not_be_asked_are_refus
 
 def test_an_architecture_without_a_gguf_form_is_told_before_any_byte_with_the_forms_that_there_are() -> None:
     spec = ExportSpec("odd@1", ExportForm.GGUF, "Q8_0", "odd-gguf", "", 0, "")
-    with pytest.raises(InvalidArgument, match="'rwkv' of tiny@1 is not written as GGUF") as refusal:
+    with pytest.raises(InvalidArgument, match="tiny@1: The architecture 'rwkv' is not converted") as refusal:
         GgufWriter().check(spec, version(ModelVersionKind.BASE, "rwkv"))
     assert "merged weights" in refusal.value.next_step and "llama" in refusal.value.next_step
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from services.lm.conversion.card import CardFacts, Form, card
+from services.lm.folders.licence import licence_text
 
 FACTS = CardFacts(
     "My Coder",
@@ -23,6 +24,7 @@ FACTS = CardFacts(
     text="Trained on our own tickets.",
     notes=("Rows fill no blocks.",),
 )
+LICENCE = ["other", "lfm1.0", "https://a.example/LICENSE"]
 
 
 def test_a_card_says_origin_settings_and_use() -> None:
@@ -51,7 +53,13 @@ def test_a_licence_that_forbids_derivatives_is_told() -> None:
 def test_texts_of_elsewhere_cannot_change_the_metadata() -> None:
     text = card(CardFacts("m", "merged", 'b"\nlicense: mit', licence="x: y\n---"))
     metadata = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
-    assert metadata["base_model"] == 'b"\nlicense: mit' and metadata["license"] == "x: y\n---"
+    assert metadata["base_model"] == 'b"\nlicense: mit' and metadata["license_name"] == "x: y\n---"
+
+
+def test_a_licence_of_the_makers_own_is_named_with_the_place_of_its_text() -> None:
+    text = card(CardFacts("m", "gguf", "b", licence=licence_text(*LICENCE)))
+    metadata = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
+    assert [metadata[f"license{part}"] for part in ("", "_name", "_link")] == LICENCE
 
 
 def test_the_card_needs_no_torch() -> None:

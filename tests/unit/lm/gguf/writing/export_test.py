@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 
 from services.lm.adapters import LoraSettings, add_lora, save_adapter
 from services.lm.conversion.gguf import convert_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.conversion.writing.export import ADAPTER_FILE, MODEL_FILE, export_gguf, export_gguf_adapter
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.loading import load
@@ -22,6 +23,7 @@ from services.lm.tiny import write_tiny_model
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(is_gradient_checkpointing|tied|tie_word_embeddings)")
 
+LICENCE_KEYS = ("general.license", "general.license.name", "general.license.link")
 IDS = torch.arange(3, 40)[None]
 
 
@@ -113,6 +115,27 @@ def test_substitutes_for_a_type_are_told(base: Path, tmp_path: Path) -> None:
     reader = GGUFReader(tmp_path / "out" / MODEL_FILE)
     assert reader.fields["general.file_type"].contents() == 15
     assert {tensor.tensor_type.name for tensor in reader.tensors} == {"F32", "Q5_0", "Q8_0"}
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        ("apache-2.0", ["apache-2.0"]),
+        ("lfm1.0 (https://a.example/L)", ["other", "lfm1.0", "https://a.example/L"]),
+        ("Our own terms", ["other", "Our own terms"]),
+        ("https://a.example/L", ["other", None, "https://a.example/L"]),
+        ("", []),
+    ],
+)
+def test_the_licence_stands_in_the_file_and_is_read_from_it(
+    base: Path, tmp_path: Path, text: str, facts: list[str | None]
+) -> None:
+    export_gguf(base, tmp_path / "out", "F32", licence=text)
+    file = tmp_path / "out" / MODEL_FILE
+    fields = GGUFReader(file).fields
+    written = [fields[key].contents() if key in fields else None for key in LICENCE_KEYS]
+    assert written == [*facts, *[None] * (3 - len(facts))]
+    assert inspect_gguf(file)["license"] == text
 
 
 def test_the_process_tells_notes_and_progress(base: Path, tmp_path: Path) -> None:

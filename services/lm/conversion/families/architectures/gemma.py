@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
+from services.lm.conversion.families.architectures.llama import FEED_FORWARD, NORMS, attention
 from services.lm.conversion.families.family import EMBEDDING, Family, Part, Setting, Windows
-from services.lm.conversion.families.llama import FEED_FORWARD, NORMS, attention
 
 _LAYER: Final = (
     Part("attn_norm.weight", "input_layernorm.weight", ("hidden",), shift=1),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.lm.conversion.families.architectures.llama import FEED_FORWARD, attention
 from services.lm.conversion.families.family import EMBEDDING, Family, Part, Setting, Windows
-from services.lm.conversion.families.llama import FEED_FORWARD, attention
 
 _FIXED: Final = {"hidden_act": ("silu",), "attention_bias": (False,)}
 _LAYER: Final = (

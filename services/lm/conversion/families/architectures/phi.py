@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.lm.conversion.families.architectures.llama import NORMS
 from services.lm.conversion.families.family import Family, Part
-from services.lm.conversion.families.llama import NORMS
 
 PHI3: Final = Family(
     "phi3",

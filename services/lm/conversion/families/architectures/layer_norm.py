@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from services.lm.conversion.families.architectures.llama import FEED_FORWARD, attention, attention_biases
 from services.lm.conversion.families.family import EMBEDDING, Family, Part, Setting
-from services.lm.conversion.families.llama import FEED_FORWARD, attention, attention_biases
 
 _EPSILON: Final = "attention.layer_norm_epsilon"
 

@@ -1,0 +1,1 @@
+"""What each architecture consists of, a module for those that share their layers."""
