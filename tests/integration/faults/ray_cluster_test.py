@@ -36,9 +36,7 @@ def ray_head(folder: Path, token_file: Path) -> Iterator[str]:
     command += ["--node-ip-address=127.0.0.1", "--num-cpus=2", "--include-dashboard=false", f"--temp-dir={folder}"]
     command += ["--object-store-memory=100000000", "--disable-usage-stats"]
     access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token_file)}
-    process = subprocess.Popen(
-        command, env={**os.environ, **access}, stdout=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen(command, env={**os.environ, **access}, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
         _wait_until_open(port, process)
         yield f"127.0.0.1:{port}"
