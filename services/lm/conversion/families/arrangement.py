@@ -49,12 +49,14 @@ def separate(values: NDArray[Any], heads: int) -> NDArray[Any]:
 
 def ungroup(values: NDArray[Any], heads: int, kv_heads: int) -> NDArray[Any]:
     """Rows of all queries, then all keys, then all values, of those that each head of keys has together."""
-    return values[_grouped_rows(len(values), heads, kv_heads)]
+    ungrouped: NDArray[Any] = values[_grouped_rows(len(values), heads, kv_heads)]
+    return ungrouped
 
 
 def group(values: NDArray[Any], heads: int, kv_heads: int) -> NDArray[Any]:
     """The inverse of `ungroup`."""
-    return values[_grouped_rows(len(values), heads, kv_heads).argsort()]
+    grouped: NDArray[Any] = values[_grouped_rows(len(values), heads, kv_heads).argsort()]
+    return grouped
 
 
 def _grouped_rows(count: int, heads: int, kv_heads: int) -> Any:
