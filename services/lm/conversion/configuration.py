@@ -38,7 +38,7 @@ def dimensions_of(header: Header) -> Dimensions:
     more = {setting.size: keys.whole(setting.key) for setting in family.settings if setting.size}
     kinds = tuple("full_attention" if count else "conv" for count in by_layer)
     context, vocabulary = keys.whole("context_length"), len(token_texts(header))
-    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, vocabulary, context, kinds, **more)
+    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, vocabulary, context, kinds, more)
 
 
 def configuration_of(header: Header, dtype: str) -> dict[str, object]:

@@ -19,7 +19,12 @@ FOLDER_FORMS: Final = "Export it as an adapter, as a merged folder or to Hugging
 
 @dataclass(frozen=True)
 class Dimensions:
-    """The sizes that the tensors have."""
+    """The sizes that the tensors have.
+
+    Attributes:
+        layer_kinds: The kind of each layer, where they differ.
+        more: Sizes that only some families have, by name.
+    """
 
     layers: int
     hidden: int
@@ -30,16 +35,13 @@ class Dimensions:
     vocabulary: int
     context: int
     layer_kinds: tuple[str, ...] = ()
-    experts: int = 0
-    expert_feed_forward: int = 0
-    shared_feed_forward: int = 0
-    kernel: int = 0
+    more: dict[str, int] = field(default_factory=dict)
 
     def size(self, name: str) -> int:
         """One of them by its name, or what follows from them: rows of all heads, and of matrices that are joined."""
         queries, keys = self.heads * self.head, self.kv_heads * self.head
         derived = {"queries": queries, "keys": keys, "joined": queries + 2 * keys, "gate_and_up": 2 * self.feed_forward}
-        derived |= {"three_hidden": 3 * self.hidden, "four_hidden": 4 * self.hidden}
+        derived |= {"three_hidden": 3 * self.hidden, "four_hidden": 4 * self.hidden, **self.more}
         return derived[name] if name in derived else int(getattr(self, name))
 
 

@@ -114,7 +114,7 @@ def dimensions(config: Any, family: Family, shapes: dict[str, Shape]) -> Dimensi
         shapes[_stored_name(family.embedding.folder, shapes)][0],
         int(getattr(config, family.names.get(_CONTEXT, _CONTEXT), _UNLIMITED)),
         tuple(config.layer_types) if family.has_kinds else (),
-        **{setting.size: getattr(config, setting.name) for setting in family.settings if setting.size},
+        {setting.size: getattr(config, setting.name) for setting in family.settings if setting.size},
     )
 
 
