@@ -11,7 +11,7 @@ _LONGEST = (
     "tests/integration/gateway_routes",
     "tests/integration/trainer_kill_test.py",
     "tests/integration/faults/ray_cluster_test.py",
-    "tests/integration/gateway_routes/tiny_model_test.py",
+    "tests/integration/gateway_routes/tiny_model",
     "tests/integration/gateway_routes/shipping_test.py",
     "tests/e2e/demo_test.py",
     "tests/integration/test_runner_test.py",

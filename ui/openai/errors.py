@@ -22,7 +22,18 @@ _STATUS_OF = STATUS_OF | {
     ResourceExhausted: HTTPStatus.TOO_MANY_REQUESTS,
     FailedPrecondition: HTTPStatus.BAD_REQUEST,
 }
-_NAME_OF = {"sampling.max_new_tokens": "max_tokens"}
+_NAME_OF = {
+    "sampling.max_new_tokens": "max_tokens",
+    "spec.model_version_id": "model",
+    "spec.dataset_version_id": "training_file",
+    "spec.output_model_id": "suffix",
+    "spec.num_epochs": "n_epochs",
+    "spec.learning_rate": "learning_rate_multiplier",
+    "spec.grpo.reward_weights": "grader",
+    **{f"spec.{name}": name.rpartition(".")[2] for name in ("batch_size", "seed", "dpo.beta")},
+}
+# What OpenAI says of a field that it does not know, or misses.
+_CODE_OF = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
 
 
 class OpenAIError(Exception):
@@ -91,7 +102,7 @@ def told_error(error: Exception) -> OpenAIError:
         if first["type"] == "json_invalid":
             return OpenAIError("The body is no JSON.", code="invalid_value")
         place = ".".join(str(part) for part in first["loc"] if part != "body")
-        return OpenAIError(sentence_of(error), param=place, code="invalid_value")
+        return OpenAIError(sentence_of(error), param=place, code=_CODE_OF.get(first["type"], "invalid_value"))
     status = error.status_code if isinstance(error, HTTPException) else _SERVER_ERROR
     return OpenAIError(f"{getattr(error, 'detail', 'The gateway met an unexpected error')}.", status=status)
 

@@ -7,10 +7,11 @@ from fastapi.routing import APIRoute
 
 from ui.openai import chat, completions, feedback, models
 from ui.openai.errors import OpenAIError, OpenAIRoute
+from ui.openai.fine_tuning import files, jobs
 
 router = APIRouter()
 ROUTES: list[tuple[str, str]] = []
-for _part in (models, chat, completions, feedback):
+for _part in (models, chat, completions, feedback, files, jobs):
     router.include_router(_part.router)
     _own = (route for route in _part.router.routes if isinstance(route, APIRoute))
     ROUTES += [(verb, item.path) for item in _own for verb in item.methods or ()]
@@ -25,7 +26,8 @@ _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 async def refuse_other(path: str) -> None:
     """Say which routes there are."""
     problem = f"There is no route /v1/{path[:200]} for this method."
-    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions and POST /v1/feedback; "
+    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions, POST /v1/feedback, /v1/files and "
+    names += "/v1/fine_tuning/jobs; "
     names += "recorded under a name are GET /v1/sessions/NAME/models and POST /v1/sessions/NAME/chat/completions"
     raise OpenAIError(f"{problem} There are {names}.", status=404, code="unknown_url")
 

@@ -19,7 +19,7 @@ TokenIds = Annotated[
 Stop = str | Annotated[list[str], Field(max_length=_MOST_STOPS)] | None
 
 
-class _Sent(BaseModel):
+class Sent(BaseModel):
     """What clients send: null says no more than a field that is absent."""
 
     @model_validator(mode="before")
@@ -42,7 +42,7 @@ class Part(BaseModel):
         return kind
 
 
-class FunctionCall(_Sent):
+class FunctionCall(Sent):
     """Name and raw arguments of a call."""
 
     name: str
@@ -57,7 +57,7 @@ class FunctionCall(_Sent):
         return facts
 
 
-class CallBody(_Sent):
+class CallBody(Sent):
     """A function call in the conversation."""
 
     id: str = ""
@@ -65,7 +65,7 @@ class CallBody(_Sent):
     function: FunctionCall
 
 
-class MessageBody(_Sent):
+class MessageBody(Sent):
     """One turn of the conversation."""
 
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -102,7 +102,7 @@ class StreamOptions(BaseModel):
     include_usage: bool = False
 
 
-class SamplingBody(_Sent):
+class SamplingBody(Sent):
     """What both routes take; `top_k` and `min_p` are this server's additions."""
 
     model: str = Field(min_length=1, max_length=300, examples=["smollm2-135m-instruct@1"])

@@ -69,7 +69,7 @@ class ContractRoute(JsonRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
-        answer, names = super().get_route_handler(), sorted(_query_names(self.dependant))
+        answer, names = super().get_route_handler(), sorted(query_names(self.dependant))
 
         async def answered(request: Request) -> Response:
             unknown = next((name for name in request.query_params if name not in names), None)
@@ -81,9 +81,10 @@ class ContractRoute(JsonRoute):
         return answered
 
 
-def _query_names(dependant: Dependant) -> set[str]:
+def query_names(dependant: Dependant) -> set[str]:
+    """Return the query parameters that a route takes."""
     own = {field.alias for field in dependant.query_params}
-    return own.union(*map(_query_names, dependant.dependencies))
+    return own.union(*map(query_names, dependant.dependencies))
 
 
 class RpcRouter(APIRouter):

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from drillyard.registry.v1 import dataset_pb2
 from drillyard.registry.v1.dataset_file_pb2 import (
+    DATASET_FILE_FORM_PARQUET,
     DatasetFileForm,
     DatasetFormat,
     DatasetSource,
@@ -34,7 +35,7 @@ Content = Annotated[
 ]
 _MEDIA_TYPES = {"jsonl": "application/jsonl", "parquet": "application/vnd.apache.parquet"}
 # Reading a large file whole, or writing it anew, takes its time.
-_WHOLE_SECONDS = 140.0
+WHOLE_SECONDS = 140.0
 
 router = RpcRouter(tags=["datasets"])
 router.rpc("GET /datasets", "registry.ListDatasetVersions", "List dataset versions, newest first.")
@@ -87,13 +88,13 @@ async def validate_dataset(
 ) -> Document:
     """Say which rows of a file cannot be used, at most 20 of them; nothing is registered."""
     request = dataset_pb2.ValidateDatasetRequest(artifact=await uploads.keep(content), source=source.message())
-    return document(await clients.registry.ValidateDataset(request, timeout=_WHOLE_SECONDS))
+    return document(await clients.registry.ValidateDataset(request, timeout=WHOLE_SECONDS))
 
 
 async def register(clients: Clients, request: dataset_pb2.CreateDatasetVersionRequest) -> Message:
     """Register a file that a person has sent."""
     request.produced_by = "upload"
-    response: Message = await clients.registry.CreateDatasetVersion(request, timeout=_WHOLE_SECONDS)
+    response: Message = await clients.registry.CreateDatasetVersion(request, timeout=WHOLE_SECONDS)
     return response
 
 
@@ -107,7 +108,7 @@ router.rpc(
     "POST /datasets/validate-upload",
     "registry.ValidateDataset",
     "Say which rows of a file that was sent in parts cannot be used; nothing is registered.",
-    timeout=_WHOLE_SECONDS,
+    timeout=WHOLE_SECONDS,
 )
 
 
@@ -123,11 +124,14 @@ async def export_dataset(
     """Stream a dataset version as a file."""
     request = dataset_pb2.GetDatasetVersionRequest(dataset_version_id=dataset_version_id)
     name = (await clients.registry.GetDatasetVersion(request)).dataset_version.dataset_version_id
-    ending = "parquet" if form == "parquet" else "jsonl"
+    return await exported(clients, name, DatasetFileForm.Value(f"DATASET_FILE_FORM_{form.upper()}"))
+
+
+async def exported(clients: Clients, name: str, form: DatasetFileForm.ValueType) -> StreamingResponse:
+    """Return the response that streams a dataset version in a form."""
+    ending = "parquet" if form == DATASET_FILE_FORM_PARQUET else "jsonl"
     file_name = f"{name.replace('/', '-').replace('@', '-')}.{ending}"
-    written = ExportDatasetVersionRequest(
-        dataset_version_id=name, form=DatasetFileForm.Value(f"DATASET_FILE_FORM_{form.upper()}")
-    )
+    written = ExportDatasetVersionRequest(dataset_version_id=name, form=form)
     stream: Any = aiter(clients.registry.ExportDatasetVersion(written))
     # A refusal comes in place of the first bytes, and must be told as one.
     first = await anext(stream)
@@ -146,19 +150,19 @@ router.rpc(
     "GET /datasets/{dataset_version_id:path}/rows",
     "registry.ListDatasetRows",
     "List the rows of a dataset version in their order.",
-    timeout=_WHOLE_SECONDS,
+    timeout=WHOLE_SECONDS,
 )
 router.rpc(
     "GET /datasets/{dataset_version_id:path}/mix",
     "registry.GetDatasetMix",
     "Say what a dataset version is made of: rows and characters by split, reason, cause, tool and kind of task.",
-    timeout=_WHOLE_SECONDS,
+    timeout=WHOLE_SECONDS,
 )
 router.rpc(
     "POST /datasets/{dataset_version_id:path}/revise",
     "registry.ReviseDatasetVersion",
     "Register a version that is this one with rows dropped or edited.",
-    timeout=_WHOLE_SECONDS,
+    timeout=WHOLE_SECONDS,
 )
 router.rpc(
     "DELETE /datasets/{dataset_version_id:path}",

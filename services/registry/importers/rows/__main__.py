@@ -14,7 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from services.protocols.cases import CaseError, case_from_document
+from services.protocols.profile import UnknownProfile, get_profile
 from services.protocols.suites.dataset_row import MAX_ROW_BYTES, SPLITS, DatasetRow, RowError
+from services.protocols.turn import with_answer
 from services.registry.domain.dataset import DatasetFormat, DatasetSource
 from services.registry.domain.jsonl import Line, LineError, scan_lines, told_fault
 from services.registry.importers.rows.chats import READERS, format_of, only_json, tools_of
@@ -63,6 +66,7 @@ class _Reading:
         if case is not None:
             kept["case"] = only_json(case)
             kept.setdefault("profile_id", self._source.profile_id)
+            read["messages"] = _answered(read["messages"], kept)
         row = DatasetRow.from_json({"example_id": str(number), **kept, **read, "tools": tools}, number)
         row.check()
         first = self._lines.setdefault(row.example_id, number)
@@ -80,6 +84,18 @@ class _Reading:
         self.counts["faults"] += 1
         if self.counts["faults"] <= MAX_FAULTS:
             _print(line=number, fault=f"{self._word} {number} {told_fault(fault)}.")
+
+
+def _answered(messages: Any, row: Mapping[str, Any]) -> Any:
+    """Return messages of a row with a case; an answer that they lack is the case's reference."""
+    if not messages or messages[-1]["role"] == "assistant":
+        return messages
+    try:
+        profile, case = get_profile(row["profile_id"]), case_from_document(row["case"])
+    except (UnknownProfile, CaseError):
+        # The row's own check says what is wrong.
+        return messages
+    return with_answer(messages, profile.read_answer(profile.reference_answer(case)))
 
 
 def _line_of(row: DatasetRow) -> str:

@@ -1,51 +1,28 @@
-"""OpenAI's client and lm-eval against the real stack: gateway, registry, test runner and a tiny random model."""
+"""OpenAI's client and lm-eval ask a tiny random model through the real stack."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-import pytest_asyncio
 from typer.testing import CliRunner
 
 from services.lm.loading import load_tokenizer
 from services.lm.tiny import write_tiny_model
 from services.protocols.cases.scoring import Scoring
 from services.protocols.profile import get_profile
-from tests.integration.processes import start_service
-from tests.integration.tiny_stack import MODEL, TinyStack, add_suite, import_model, tiny_stack
+from tests.integration.gateway_routes.tiny_model.conftest import Real
+from tests.integration.tiny_stack import MODEL, add_suite, import_model
 from ui.cli.__main__ import app
 
 MESSAGES: list[Any] = [{"role": "user", "content": "Name a colour."}]
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "look", "description": "Looks.", "parameters": {}}}]
 
 
-@dataclass
-class Real:
-    url: str
-    client: openai.AsyncOpenAI
-    stack: TinyStack
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
-    folder = tmp_path_factory.mktemp("real")
-    async with tiny_stack(folder, num_cases=4, window_size=4, max_workers=3) as stack:
-        addresses = {"registry_address": stack.registry.address, "test_runner_address": stack.runner.address}
-        with (
-            start_service("evaluator", folder, **addresses) as evaluator,
-            start_service("gateway", folder, port=0, evaluator_address=evaluator.address, **addresses) as gateway,
-        ):
-            url = f"http://{gateway.address}"
-            async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-                yield Real(url, client, stack)
-
-
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
 
 
 async def _chat(real: Real, **more: Any) -> Any:
@@ -54,7 +31,8 @@ async def _chat(real: Real, **more: Any) -> Any:
 
 
 async def test_the_imported_version_is_the_model(real: Real) -> None:
-    assert [one.id async for one in real.client.models.list()] == [f"{MODEL}@1"]
+    # Other tests train further ones.
+    assert f"{MODEL}@1" in [one.id async for one in real.client.models.list()]
 
 
 async def test_a_greedy_answer_is_the_same_whole_and_streamed(real: Real) -> None:
