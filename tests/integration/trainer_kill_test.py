@@ -12,6 +12,7 @@ from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 
 from services.chassis.channel import open_channel
+from services.chassis.machine.parent import ServiceToken
 from services.lm.tiny import write_tiny_model
 from services.trainer.manifest import MANIFEST, places
 from tests.fakes.system.registry import serve_registry
@@ -38,8 +39,8 @@ SPEC = training_spec_pb2.TrainingJobSpec(
 class Caller:
     """One connection to a trainer, following one job."""
 
-    def __init__(self, service: ServiceProcess) -> None:
-        self.channel = open_channel(service.address)
+    def __init__(self, service: ServiceProcess, token: ServiceToken | None = None) -> None:
+        self.channel = open_channel(service.address, token=token)
         self.stub = trainer_service_pb2_grpc.TrainerServiceStub(self.channel)
 
     async def create(self) -> str:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from pydantic import ConfigDict
@@ -55,6 +56,7 @@ class TrainingPods:
         token_secret: Has the entry `token`, with which attempts report; empty: none is asked for.
         artifacts_secret: Its entries are the environment by which the artifact store is reached.
         claim: The volume with the trainer's and the registry's artifacts; empty: they are in an object store.
+        data_folder: Where the volume is mounted, as in the services, whose URIs say so.
         same_node: Whether the volume can be mounted on one node only.
         active_deadline_seconds: The cluster ends an attempt after so long; the next goes on from its checkpoint.
         pre_running_deadline_seconds: How long an attempt may wait for nodes, beside a queue's own wait.
@@ -81,11 +83,17 @@ class TrainingPods:
     token_secret: str = ""
     artifacts_secret: str = ""
     claim: str = ""
+    data_folder: str = "/data"
     same_node: bool = True
     active_deadline_seconds: int = 7 * _DAY
     pre_running_deadline_seconds: int = _DAY
     ttl_seconds: int = 600
     grace_seconds: int = 120
+
+    @property
+    def checkpoint_store(self) -> Path:
+        """The folder of the volume that pods write to."""
+        return Path(self.data_folder) / "trainer" / "artifacts"
 
 
 def name_of(plan: AttemptPlan) -> str:
@@ -248,8 +256,8 @@ def _container(pods: TrainingPods, name: str, resources: Mapping[str, Any]) -> M
     if pods.claim:
         for service in ("registry", "trainer"):
             path = f"{service}/artifacts"
-            mount = {"name": "data", "mountPath": f"/data/{path}", "subPath": path, "readOnly": service == "registry"}
-            mounts.append(mount)
+            mount = {"name": "data", "mountPath": f"{pods.data_folder}/{path}", "subPath": path}
+            mounts.append({**mount, "readOnly": service == "registry"})
     environment = {"HOME": "/tmp", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
     return {
         "name": name,

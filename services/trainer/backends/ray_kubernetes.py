@@ -14,10 +14,11 @@ from pathlib import Path
 import structlog
 
 from services.chassis.errors import FailedPrecondition, ServiceError, Unavailable
-from services.chassis.machine.files import remove_tree, write_atomically
+from services.chassis.machine.files import remove_tree
 from services.chassis.machine.kubernetes.client import KubernetesClient, Manifest
 from services.chassis.machine.kubernetes.mirror import Mirror
 from services.chassis.waiting import patiently
+from services.trainer.backends.kubernetes_logs import PodLogs
 from services.trainer.backends.kubernetes_objects import (
     ATTEMPT_LABEL,
     EPOCH_LABEL,
@@ -33,7 +34,6 @@ from services.trainer.backends.kubernetes_objects import (
 )
 from services.trainer.backends.kubernetes_runs import RAY_JOB, Runs, runs_of, stuck
 from services.trainer.backends.kubernetes_status import Look, Progress, look_at
-from services.trainer.backends.ray_local import LOG
 from services.trainer.domain.attempt import PreemptedError
 from services.trainer.domain.plan import AttemptPlan
 
@@ -43,9 +43,6 @@ _LOOK_SECONDS = 5.0
 _LEAST_LOOK_SECONDS = 0.5
 _EVENTS_SECONDS = 5.0
 _END_SECONDS = 30.0
-_LOG_LINES = 2000
-_LOG_BYTES = 1 << 20
-_MAX_LOGS = 8
 _log = structlog.get_logger()
 
 
@@ -73,6 +70,7 @@ class RayKubernetesBackend:
         self._warnings: dict[str, tuple[float, str]] = {}
         self._kinds: tuple[Runs, ...] = ()
         self._runs: Mirror | None = None
+        self._logs = PodLogs(client)
         pod_call = ("CoreV1Api", "list_namespaced_pod", pods.namespace)
         self._pods = Mirror(client, *pod_call, selector=_OURS)
 
@@ -82,6 +80,9 @@ class RayKubernetesBackend:
 
     async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
         """Return a plan with the places that it has in a pod."""
+        if self._settings.claim:
+            # A kubelet makes what it mounts, where that is not there, for root alone.
+            await asyncio.to_thread(self._settings.checkpoint_store.mkdir, parents=True, exist_ok=True)
         return replace(
             plan,
             checkpoint_folder=f"{SCRATCH}/checkpoints",
@@ -105,10 +106,11 @@ class RayKubernetesBackend:
             await patiently(partial(self._create, plan), _CLUSTER)
             return await self._follow(plan)
         except (ServiceError, PreemptedError):
-            await self._keep_log(plan)
+            await self._keep_last_words(plan)
             raise
         finally:
             await asyncio.shield(self._end(plan))
+            self._logs.forget(self._folder(plan))
             self._reasons.pop(job_id, None)
 
     async def clear(self, training_job_id: str) -> int:
@@ -161,6 +163,7 @@ class RayKubernetesBackend:
             mirror.start()
             self._pods.start()
             await self._fence(plan, mirror)
+            self._logs.follow(self._folder(plan), self._pods_of(plan))
             look = await self._look(plan, mirror, has_run=has_run)
             has_run = has_run or look.progress is Progress.RUNNING
             if look.progress is Progress.DONE:
@@ -257,34 +260,15 @@ class RayKubernetesBackend:
         while self._pods_of(plan) and time.monotonic() < deadline:
             await self._pods.wait_for_change(self._look_seconds)
 
-    async def _keep_log(self, plan: AttemptPlan) -> None:
-        """Write what the attempt's containers printed last to the attempt's folder."""
+    async def _keep_last_words(self, plan: AttemptPlan) -> None:
+        """Read the logs of the attempt's pods to their ends."""
         try:
-            pods = (await self._pods_now(plan))[:_MAX_LOGS]
-            logs = [await self._log_of(pod) for pod in pods]
+            await self._logs.finish(self._folder(plan), await self._pods_now(plan))
         except ServiceError as error:
-            logs = [str(error)]
-        folder = self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
-        await asyncio.to_thread(_write_log, folder, "\n".join(logs))
+            _log.warning("last_words_not_read", name=name_of(plan), reason=str(error))
 
-    async def _log_of(self, pod: Manifest) -> str:
-        name = pod["metadata"]["name"]
-        # Our container is the first; others, which a cluster may add, would make the call ambiguous.
-        container = pod["spec"]["containers"][0]["name"]
-        options = {"container": container, "tail_lines": _LOG_LINES, "limit_bytes": _LOG_BYTES}
-        try:
-            answer = await self._client.call(
-                "CoreV1Api", "read_namespaced_pod_log", name, self._settings.namespace, **options
-            )
-        except ServiceError as error:
-            # A pod that never started has none, and the others have.
-            return f"== {name}\n{error}"
-        return f"== {name}\n{(answer or {}).get('text') or ''}"
-
-
-def _write_log(folder: Path, text: str) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / LOG, text)
+    def _folder(self, plan: AttemptPlan) -> Path:
+        return self._attempts_folder / plan.training_job_id / f"attempt-{plan.attempt:03d}"
 
 
 def _labels(plan: AttemptPlan) -> dict[str, str]:

@@ -56,15 +56,14 @@ class KubernetesClient:
         listing = await self.call("CustomObjectsApi", "get_api_resources", group, version, absent=404)
         return any(resource["name"] == plural for resource in (listing or {}).get("resources", ()))
 
-    def open_watch(self, api: str, method: str, *arguments: Any, **more: Any) -> Any:
-        """Return the response of a watch, whose lines the caller reads in a thread and then closes.
+    def open_stream(self, api: str, method: str, *arguments: Any, silence_seconds: float, **more: Any) -> Any:
+        """Return a response whose parts the caller reads in a thread and then closes; a silent one breaks.
 
         Raises:
             GoneError: The resource version is too old.
         """
-        timeout = (_CALL_SECONDS, more["timeout_seconds"] + _CALL_SECONDS)
-        options = {"watch": True, "_preload_content": False, "_request_timeout": timeout, **more}
-        return self._answer(api, method, arguments, options)
+        timeout = (_CALL_SECONDS, silence_seconds)
+        return self._answer(api, method, arguments, {"_preload_content": False, "_request_timeout": timeout, **more})
 
     def _document(
         self, api: str, method: str, arguments: tuple[Any, ...], absent: int, more: dict[str, Any]

@@ -16,6 +16,7 @@ from services.chassis.waiting import keep_going
 
 _PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 30.0
+_SILENCE_SECONDS = 10.0
 _log = structlog.get_logger()
 
 
@@ -111,9 +112,12 @@ class Mirror:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
-        options: dict[str, Any] = {"label_selector": self._selector, "timeout_seconds": self._resync_seconds}
+        options: dict[str, Any] = {"watch": True, "label_selector": self._selector, "resource_version": version}
+        silence_seconds = self._resync_seconds + _SILENCE_SECONDS
         try:
-            self._response = self._client.open_watch(*self._call, resource_version=version, **options)
+            self._response = self._client.open_stream(
+                *self._call, silence_seconds=silence_seconds, timeout_seconds=self._resync_seconds, **options
+            )
             rest = b""
             for chunk in self._response.stream(1 << 16):
                 *lines, rest = (rest + chunk).split(b"\n")

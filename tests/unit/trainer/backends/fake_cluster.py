@@ -65,8 +65,6 @@ class FakeCluster:
             raise faults.pop(0)
         if rest == "namespaced_event":
             return {"items": self.events}
-        if rest == "namespaced_pod_log":
-            return {"text": self.logs.get(arguments[0], "")}
         kind = _CALLS[rest]
         if verb == "create":
             return await asyncio.shield(asyncio.ensure_future(self._made(kind, arguments[-1])))
@@ -76,13 +74,24 @@ class FakeCluster:
         version = {"resourceVersion": str(len(self._history[kind]))}
         return {"items": self._selected(kind, more["label_selector"]), "metadata": version}
 
-    def open_watch(self, api: str, method: str, *arguments: Any, **more: Any) -> _Stream:
+    def open_stream(self, api: str, method: str, *arguments: Any, silence_seconds: float, **more: Any) -> _Stream:
+        if method == "read_namespaced_pod_log":
+            return self._log_of(arguments[0])
         if faults := self.faults.get("watch"):
             raise faults.pop(0)
         kind, stream = _CALLS[method.partition("_")[2]], _Stream()
         for line in self._history[kind][int(more["resource_version"]) :]:
             stream.lines.put(line)
         self.watches[kind].append(stream)
+        return stream
+
+    def _log_of(self, pod: str) -> _Stream:
+        if faults := self.faults.get("log"):
+            raise faults.pop(0)
+        stream, text = _Stream(), self.logs.get(pod, "").encode()
+        for place in range(0, len(text), 1 << 16):
+            stream.lines.put(text[place : place + (1 << 16)])
+        stream.lines.put(b"")
         return stream
 
     async def _made(self, kind: str, item: Manifest) -> Manifest | None:

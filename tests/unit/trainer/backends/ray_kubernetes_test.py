@@ -126,7 +126,7 @@ async def evicted(scene: Scene) -> None:
 
 async def out_of_memory(scene: Scene) -> None:
     ended = {"name": "ray-worker", "state": {"terminated": {"reason": "OOMKilled", "exitCode": 137}}}
-    scene.cluster.logs["worker-0"] = "the last words"
+    scene.cluster.logs["worker-0"] = "2026-11-29T10:00:00.000000001Z the last words\n"
     scene.pod(phase="Failed", containerStatuses=[ended])
     scene.says(jobDeploymentStatus="Failed", reason="AppFailed", message="exit code 137")
 
@@ -160,7 +160,6 @@ async def test_what_ends_an_attempt_is_said(
         scene.cluster.drop("pods", "worker-0")
         with pytest.raises(error, match=words):
             await scene.attempt
-    assert (tmp_path / JOB_ID / "attempt-003" / "driver.log").is_file()
 
 
 async def test_the_last_words_of_the_containers_are_kept(tmp_path: Path) -> None:
@@ -169,22 +168,7 @@ async def test_the_last_words_of_the_containers_are_kept(tmp_path: Path) -> None
         await out_of_memory(scene)
         await scene.until(lambda: NAME not in scene.cluster.objects["rayjobs"])
         scene.cluster.drop("pods", "worker-0")
-    assert "== worker-0\nthe last words" in (tmp_path / JOB_ID / "attempt-003" / "driver.log").read_text()
-
-
-async def test_a_pod_without_a_log_hides_no_other(tmp_path: Path) -> None:
-    async with attempt_in(tmp_path) as scene:
-        await started(scene)
-        scene.pod("worker-1", phase="Pending")
-        scene.cluster.faults["read"] = [refusal(400, "container is waiting to start")]
-        scene.cluster.logs["worker-1"] = "the last words"
-        await broken(scene)
-        await scene.until(lambda: NAME not in scene.cluster.objects["rayjobs"])
-        for name in ("worker-0", "worker-1"):
-            scene.cluster.drop("pods", name)
-    log = (tmp_path / JOB_ID / "attempt-003" / "driver.log").read_text()
-    assert "waiting to start" in log
-    assert "== worker-1\nthe last words" in log
+    assert (tmp_path / JOB_ID / "attempt-003" / "worker-0.log").read_text() == "the last words\n"
 
 
 async def test_an_object_that_is_being_made_at_a_cancel_is_deleted(tmp_path: Path) -> None:
