@@ -6,7 +6,10 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from logging import makeLogRecord
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any, Final
 
@@ -103,22 +106,15 @@ def _join(threads: Iterable[threading.Thread], deadline: float) -> None:
 
 
 def _write(path: Path, log: _Followed, chunks: Iterable[bytes]) -> None:
-    """Append lines that are new; of a file that grows too large, the older half goes to another, and then away."""
+    """Append lines that are new; of a file that grows too large, the older part goes to another, and then away."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    before, file = log.last_stamp, path.open("ab", buffering=0)
-    try:
+    before = log.last_stamp
+    with closing(RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")) as file:
         for line in _lines(chunks):
             stamp, _, text = line.partition(b" ")
-            if stamp <= before:
-                continue
-            log.last_stamp, log.last_time = stamp, time.monotonic()
-            if file.tell() + len(text) > _MAX_BYTES:
-                file.close()
-                path.replace(path.with_suffix(".log.1"))
-                file = path.open("ab", buffering=0)
-            file.write(text + b"\n")
-    finally:
-        file.close()
+            if stamp > before:
+                log.last_stamp, log.last_time = stamp, time.monotonic()
+                file.emit(makeLogRecord({"msg": text.decode(errors="replace")}))
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
