@@ -40,13 +40,13 @@ $(VENV)/.pip: pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check $(PIP)
 	@touch $@
 
-# Each half of the pinned packages, less what only extras of images need (S3, CUDA, Ray's dashboard): pip looks up and
+# Each half of the pinned packages, less what only extras of images need (CUDA, Ray's dashboard): pip looks up and
 # unpacks one after the other, so two of them do it first. What a platform lacks, and what it needs besides, is left to
 # the third.
-ELSEWHERE := aiobotocore aiohttp-cors aiohttp-retry aioitertools bitsandbytes botocore colorful distlib google-api-core \
-  google-auth grpcio-status jmespath opencensus opencensus-context opentelemetry-exporter-prometheus \
-  opentelemetry-proto opentelemetry-sdk opentelemetry-semantic-conventions platformdirs proto-plus py-spy pyasn1 \
-  pyasn1-modules python-discovery s3fs setuptools smart-open virtualenv wrapt
+ELSEWHERE := aiohttp-cors aiohttp-retry bitsandbytes colorful distlib google-api-core google-auth grpcio-status \
+  opencensus opencensus-context opentelemetry-exporter-prometheus opentelemetry-proto opentelemetry-sdk \
+  opentelemetry-semantic-conventions platformdirs proto-plus py-spy pyasn1 pyasn1-modules python-discovery setuptools \
+  smart-open virtualenv
 $(VENV)/.half-0 $(VENV)/.half-1: $(VENV)/.half-%: $(VENV)/.pip
 	-$(BIN)/pip install --quiet --no-compile --no-deps $$(awk -F == -v skip=' $(ELSEWHERE) ' 'NR % 2 == $* && !index(skip, " " $$1 " ")' constraints.txt)
 	@touch $@

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, cast
 from services.chassis.artifacts.artifact import KINDS
 from services.chassis.artifacts.local_folder import LocalFolder
 from services.chassis.artifacts.tree import MANIFEST, Stored
-from services.chassis.errors import InvalidArgument, Unavailable
+from services.chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
 
 
 class RemoteFolder:
@@ -47,14 +47,26 @@ class RemoteFolder:
             yield Path(place)
 
     def keep(self, staged: Path, path: str) -> None:
-        """Upload a staged file, or a staged folder with its manifest last; after a failure nothing is visible."""
-        with self._reached():
-            if staged.is_file():
-                self._fs.put_file(str(staged), self._at(path))
-                return
-            files = sorted(place for place in staged.rglob("*") if place.is_file())
-            for place in sorted(files, key=lambda each: each == staged / MANIFEST):
-                self._fs.put_file(str(place), self._at(f"{path}/{place.relative_to(staged).as_posix()}"))
+        """Upload a staged file, or a staged folder with its manifest last; after a failure nothing is visible.
+
+        Raises:
+            FailedPrecondition: The store's bucket is not there.
+        """
+        try:
+            with self._reached():
+                self._upload(staged, path)
+        except FileNotFoundError as error:
+            raise FailedPrecondition(
+                f"The artifact store {self.url} is not there.", "Make its bucket, or name another one."
+            ) from error
+
+    def _upload(self, staged: Path, path: str) -> None:
+        if staged.is_file():
+            self._fs.put_file(str(staged), self._at(path))
+            return
+        files = sorted(place for place in staged.rglob("*") if place.is_file())
+        for place in sorted(files, key=lambda each: each == staged / MANIFEST):
+            self._fs.put_file(str(place), self._at(f"{path}/{place.relative_to(staged).as_posix()}"))
 
     def open(self, path: str) -> BinaryIO:
         """Open an object for reading."""

@@ -1,4 +1,4 @@
-"""What every artifact store promises, on a local disk and behind an fsspec filesystem."""
+"""What every artifact store promises, on a local disk, behind an fsspec filesystem and on a server of S3's protocol."""
 
 import asyncio
 import hashlib
@@ -18,10 +18,10 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFoun
 ZERO = "0" * 64
 
 
-@pytest.fixture(params=["local", "remote"])
+@pytest.fixture(params=["local", "remote", "s3"])
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    if request.param == "local":
-        yield (tmp_path / "artifacts").as_uri()
+    if request.param != "remote":
+        yield (tmp_path / "artifacts").as_uri() if request.param == "local" else request.getfixturevalue("s3_root")
         return
     name = f"/{uuid.uuid4().hex}"
     yield f"memory:/{name}"
