@@ -1,4 +1,4 @@
-"""The whole gate over real services: a tiny model is exported as GGUF, served by llama.cpp and set against itself."""
+"""Over real services a tiny model is written as GGUF and served by llama.cpp: the whole gate, and a loop's goals."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, shipment_pb2
+from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2, shipment_pb2
 from drillyard.job.v1 import job_pb2
-from drillyard.registry.v1 import export_pb2, publication_pb2
+from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, registry_service_pb2_grpc
+from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.tiny_stack import TinyStack, connected, tiny_stack
@@ -56,3 +57,30 @@ async def test_a_model_leaves_as_gguf_through_every_step(
     assert shipment.job.state == job_pb2.JOB_STATE_SUCCEEDED, (shipment.job.error, shipment.results)
     assert [(result.step, result.passed) for result in shipment.results] == [(step, True) for step in range(1, 6)]
     assert (tmp_path / "out" / "model.gguf").is_file() and shipment.locations
+
+
+async def test_a_loops_goals_are_measured_on_what_is_shipped(served: tuple[TinyStack, ServiceProcess]) -> None:
+    stack, feedback = served
+    spec = loop_pb2.LoopSpec(
+        model_version_id="tiny@1",
+        test_suite_version_id=stack.suite,
+        goals=[loop_goal_pb2.Goal(metric="conforming_rate", minimum=0, confidence=0)],
+        goal_form=export_pb2.ExportSpec(form=export_pb2.EXPORT_FORM_GGUF, number_type="Q4_K_M"),
+        max_new_tokens=8,
+    )
+    async with connected(feedback) as channel, connected(stack.registry) as to_registry:
+        stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+        loop_id = (await stub.CreateLoop(loop_pb2.CreateLoopRequest(request_id="form", spec=spec))).loop.loop_id
+        async for _ in stub.WatchLoop(loop_pb2.WatchLoopRequest(loop_id=loop_id)):
+            pass
+        loop = (await stub.GetLoop(loop_pb2.GetLoopRequest(loop_id=loop_id))).loop
+        (tested,) = loop.rounds
+        form = model_pb2.GetModelVersionRequest(model_version_id=tested.form_model_version_id)
+        registry = registry_service_pb2_grpc.RegistryServiceStub(to_registry)
+        version = (await registry.GetModelVersion(form)).model_version
+    assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET, (loop.job.error, loop.stop_sentence)
+    assert version.kind == model_pb2.MODEL_VERSION_KIND_GGUF and version.base_model_version_id == "tiny@1"
+    async with connected(stack.runner) as channel:
+        runs = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+        run = (await runs.GetTestRun(test_run_pb2.GetTestRunRequest(test_run_id=tested.test_run_id))).test_run
+    assert run.provenance.endpoint["server"] == "llama.cpp" and run.spec.model_version_id == version.model_version_id
