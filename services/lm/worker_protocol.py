@@ -41,11 +41,11 @@ class Prompt(_Checked):
         max_new_tokens: The answer's limit; 0 only where the prompt's own log-probabilities are asked for.
         seed: Another seed, other samples.
         tools: OpenAI function definitions, rendered as the model's chat template does.
-        text: Raw text to continue instead of messages.
+        text: Raw text to continue instead of messages; `token_ids` are the same as token ids.
         stop: The answer ends before the first of these; its token ids end with the one that completed it.
         conversation: Prompts of one conversation continue from the keys and values of the turn before.
-        token_ids: Raw token ids to continue instead of messages or a text.
         echo_from: Place of the first of the prompt's tokens whose log-probability is told, where they are.
+        json_schema: The answer's text is JSON that fits it; empty for any text.
     """
 
     key: Annotated[str, Field(max_length=1024)]
@@ -58,6 +58,7 @@ class Prompt(_Checked):
     conversation: Annotated[str, Field(max_length=1024)] = ""
     token_ids: Annotated[tuple[Annotated[int, Field(ge=0, lt=1 << 31)], ...], Field(max_length=1 << 20)] = ()
     echo_from: Annotated[int, Field(ge=0, le=1 << 20)] = 0
+    json_schema: Annotated[str, Field(max_length=1 << 18)] = ""
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,7 @@ class Generate(_Checked):
         prompts: At least one, each with a key of its own.
         sampling: The same for all.
         max_batch: Bounds how many are decoded at once (0: the worker's own choice).
-        log_probs: Give the log-probability of each token that was written.
-        num_top_log_probs: Give this many of the likeliest tokens at each place as well.
+        log_probs: Give that of each token that was written; `num_top_log_probs` of as many likeliest ones as well.
         echo: Give the log-probabilities of the prompt's own tokens.
         stream: Send a `Delta` with each piece of text as it is written.
     """

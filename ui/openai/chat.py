@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateResponse, Message, TokenLogProb, ToolCall
@@ -16,14 +17,18 @@ from ui.openai.feedback import Recorder, answer_message, session_of
 from ui.openai.generation import (
     Generation,
     Whole,
+    answers,
     call_documents,
     caller_of,
+    choices_of,
     finish_reason_of,
     sampling_of,
     seed_of,
     unless_gone,
     usage_of,
+    whole_of,
 )
+from ui.openai.held import schema_of
 from ui.openai.log_probs import chat_log_probs
 from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
@@ -45,17 +50,18 @@ async def create_chat_completion(
     version_id = target.version.model_version_id
     recorder = Recorder(clients, body, generate_request, session_of(request))
     on_end = shadows_of(request).after(clients, target, generate_request)
+    first, *others = choices_of(recorder.asked(), body.n)
     if body.stream:
-        generation = await unless_gone(request, Generation.begin(clients, recorder.asked(), caller, on_end))
-        return event_stream(_Stream(body, version_id, recorder).pieces(generation))
-
-    async def answer() -> Whole:
-        return await (await Generation.begin(clients, recorder.asked(), caller, on_end)).whole()
-
-    whole, envelope = await unless_gone(request, answer()), Envelope("chat.completion", version_id, "chatcmpl")
-    message = answer_message(whole.text, list(whole.tool_calls))
-    await recorder.keep(envelope.id, version_id, message, [entry.token_id for entry in whole.log_probs])
-    return JSONResponse(_whole(body, envelope, whole))
+        generation = await unless_gone(request, Generation.begin(clients, first, caller, on_end))
+        following = (Generation.begin(clients, other, caller) for other in others)
+        return event_stream(_Stream(body, version_id, recorder).pieces(generation, following))
+    wholes = await unless_gone(request, answers(clients, [first, *others], caller, on_end))
+    envelope = Envelope("chat.completion", version_id, "chatcmpl")
+    # A recorded conversation goes on from the first.
+    message = answer_message(wholes[0].text, list(wholes[0].tool_calls))
+    await recorder.keep(envelope.id, version_id, message, [entry.token_id for entry in wholes[0].log_probs])
+    choices = [_choice(body, index, whole) for index, whole in enumerate(wholes)]
+    return JSONResponse(envelope.document(choices, usage=usage_of([whole.last for whole in wholes], body.n)))
 
 
 def _request(body: ChatBody, target: Target) -> GenerateRequest:
@@ -66,6 +72,7 @@ def _request(body: ChatBody, target: Target) -> GenerateRequest:
         sampling=sampling_of(body, longest),
         stop=body.stops,
         seed=seed_of(body),
+        json_schema=schema_of(body),
         log_probs=bool(body.logprobs),
         num_top_log_probs=body.top_logprobs or 0,
         read_calls=True,
@@ -82,15 +89,18 @@ def _message(message: MessageBody) -> Message:
     return Message(role=role, content=message.text, tool_calls=calls, tool_call_id=message.tool_call_id)
 
 
-def _whole(body: ChatBody, envelope: Envelope, whole: Whole) -> dict[str, Any]:
-    calls = whole.tool_calls
-    choice = {
-        "index": 0,
-        "message": {**whole.to_chat(), "refusal": None},
+def _choice(body: ChatBody, index: int, whole: Whole) -> dict[str, Any]:
+    calls = _called(body, whole.tool_calls)
+    return {
+        "index": index,
+        "message": {**replace(whole, tool_calls=calls).to_chat(), "refusal": None},
         "logprobs": chat_log_probs(whole.log_probs) if body.logprobs else None,
         "finish_reason": "tool_calls" if calls else finish_reason_of(whole.last),
     }
-    return envelope.document([choice], usage=usage_of(whole.last))
+
+
+def _called(body: ChatBody, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    return tuple(calls if body.parallel_tool_calls else calls[:1])
 
 
 class _Stream:
@@ -99,35 +109,44 @@ class _Stream:
         self._recorder = recorder
         self._envelope = Envelope("chat.completion.chunk", model, "chatcmpl")
         self._log_probs: list[TokenLogProb] = []
-        self._calls: list[ToolCall] = []
-        self._text = ""
-        self._token_ids: list[int] = []
+        self._lasts: list[GenerateResponse] = []
 
-    async def pieces(self, generation: Generation) -> AsyncIterator[dict[str, Any]]:
-        """Yield the chunks of an answer."""
-        yield self._chunk({"role": "assistant", "content": ""})
-        last = GenerateResponse()
-        async with aclosing(generation.responses()) as responses:
-            async for last in responses:
-                self._log_probs += last.log_probs if self._body.logprobs else ()
-                self._calls += last.tool_calls
-                if self._recorder.is_on:
-                    self._text += last.text_delta
-                    self._token_ids += [entry.token_id for entry in last.log_probs]
-                if last.text_delta:
-                    yield self._chunk({"content": last.text_delta})
-        answer = answer_message(self._text, self._calls)
-        await self._recorder.keep(self._envelope.id, self._envelope.model, answer, self._token_ids)
-        for place, call in enumerate(call_documents(self._calls)):
-            yield self._chunk({"tool_calls": [{"index": place, **call}]})
-        yield self._chunk({}, "tool_calls" if self._calls else finish_reason_of(last))
+    async def pieces(
+        self, first: Generation, following: Iterable[Awaitable[Generation]]
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the chunks of an answer, one choice after the other."""
+        async for piece in self._choice(0, first):
+            yield piece
+        for index, begun in enumerate(following, 1):
+            async for piece in self._choice(index, await begun):
+                yield piece
         if self._body.tells_usage:
-            yield self._envelope.document([], usage=usage_of(last))
+            yield self._envelope.document([], usage=usage_of(self._lasts, self._body.n))
 
-    def _chunk(self, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
+    async def _choice(self, index: int, generation: Generation) -> AsyncIterator[dict[str, Any]]:
+        yield self._chunk(index, {"role": "assistant", "content": ""})
+        responses: list[GenerateResponse] = []
+        async with aclosing(generation.responses()) as stream:
+            async for response in stream:
+                responses.append(response)
+                self._log_probs += response.log_probs if self._body.logprobs else ()
+                if response.text_delta:
+                    yield self._chunk(index, {"content": response.text_delta})
+        whole = whole_of(responses)
+        self._lasts.append(whole.last)
+        if not index:
+            answer = answer_message(whole.text, list(whole.tool_calls))
+            token_ids = [entry.token_id for entry in whole.log_probs]
+            await self._recorder.keep(self._envelope.id, self._envelope.model, answer, token_ids)
+        calls = _called(self._body, whole.tool_calls)
+        for place, call in enumerate(call_documents(calls)):
+            yield self._chunk(index, {"tool_calls": [{"index": place, **call}]})
+        yield self._chunk(index, {}, "tool_calls" if calls else finish_reason_of(whole.last))
+
+    def _chunk(self, index: int, delta: dict[str, Any], finish_reason: str | None = None) -> dict[str, Any]:
         facts, self._log_probs = self._log_probs, []
         choice = {
-            "index": 0,
+            "index": index,
             "delta": delta,
             "logprobs": chat_log_probs(facts) if facts else None,
             "finish_reason": finish_reason,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
@@ -11,12 +10,13 @@ from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateRes
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from ui.gateway.clients import Clients
 from ui.openai.errors import ERROR_RESPONSES, OpenAIError, OpenAIRoute
 from ui.openai.generation import (
     Generation,
     Whole,
+    answers,
     caller_of,
+    choices_of,
     finish_reason_of,
     sampling_of,
     seed_of,
@@ -30,7 +30,6 @@ from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute, responses=ERROR_RESPONSES)
-_AT_ONCE = 8
 _DEFAULT_TOKENS = 16
 
 
@@ -42,12 +41,15 @@ async def create_completion(
     target = await served.target(body.model)
     model = target.version.model_version_id
     seed = seed_of(body)
-    prompts = [target.ask(_request(body, prompt, seed)) for prompt in body.prompts]
+    prompts = [
+        request for prompt in body.prompts for request in choices_of(target.ask(_request(body, prompt, seed)), body.n)
+    ]
     if not body.stream:
-        wholes = await unless_gone(request, _answers(clients, prompts, caller_of(request)))
+        wholes = await unless_gone(request, answers(clients, prompts, caller_of(request)))
         return JSONResponse(_whole(body, model, wholes))
     if body.echo or len(prompts) > 1:
-        raise OpenAIError("A stream continues one prompt, without echo.", param="stream", code="unsupported_value")
+        problem = "A stream continues one prompt once, without echo."
+        raise OpenAIError(problem, param="stream", code="unsupported_value")
     generation = await unless_gone(request, Generation.begin(clients, prompts[0], caller_of(request)))
     return event_stream(_pieces(body, model, generation))
 
@@ -69,26 +71,11 @@ def _request(body: CompletionBody, prompt: str | list[int], seed: int) -> Genera
     )
 
 
-async def _answers(clients: Clients, generate_requests: list[GenerateRequest], caller: str) -> list[Whole]:
-    free = asyncio.Semaphore(_AT_ONCE)
-
-    async def answer(generate_request: GenerateRequest) -> Whole:
-        async with free:
-            return await (await Generation.begin(clients, generate_request, caller)).whole()
-
-    tasks = [asyncio.ensure_future(answer(generate_request)) for generate_request in generate_requests]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
 def _whole(body: CompletionBody, model: str, wholes: Sequence[Whole]) -> dict[str, Any]:
-    pairs = enumerate(zip(body.prompts, wholes, strict=True))
+    prompts = [body.prompts[place // body.n] for place in range(len(wholes))]
+    pairs = enumerate(zip(prompts, wholes, strict=True))
     choices = [_choice(body, place, prompt, whole) for place, (prompt, whole) in pairs]
-    usage = usage_of(*(whole.last for whole in wholes))
+    usage = usage_of([whole.last for whole in wholes], body.n)
     if body.max_tokens == 0:
         usage |= {"completion_tokens": 0, "total_tokens": usage["prompt_tokens"]}
     return Envelope("text_completion", model, "cmpl").document(choices, usage=usage)
@@ -118,7 +105,7 @@ async def _pieces(body: CompletionBody, model: str, generation: Generation) -> A
             offset += len(last.text_delta)
     yield envelope.document([_document(body, 0, "", finish_reason_of(last), log_probs=(), offset=offset)], **more)
     if body.tells_usage:
-        yield envelope.document([], usage=usage_of(last))
+        yield envelope.document([], usage=usage_of([last]))
 
 
 def _document(

@@ -24,6 +24,7 @@ _STATUS_OF = STATUS_OF | {
 }
 _NAME_OF = {
     "sampling.max_new_tokens": "max_tokens",
+    "json_schema": "response_format",
     "spec.model_version_id": "model",
     "spec.dataset_version_id": "training_file",
     "spec.output_model_id": "suffix",

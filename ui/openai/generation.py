@@ -28,6 +28,7 @@ from ui.openai.schemas import SamplingBody
 
 ResultT = TypeVar("ResultT")
 _CLIENT_GONE = 499
+_AT_ONCE = 8
 # The strictest chat templates, to which the conversation may come back, ask for nine letters or digits.
 _ID_BYTES, _ID_CHARACTERS = 5, 9
 
@@ -92,22 +93,51 @@ class Generation:
                     responses.append(response)
                 yield response
             if self._on_end is not None:
-                self._on_end(_whole(responses))
+                self._on_end(whole_of(responses))
         finally:
             await self._stream.aclose()
 
     async def whole(self) -> Whole:
         """Return the answer once it is finished."""
-        return _whole([response async for response in self.responses()])
+        return whole_of([response async for response in self.responses()])
 
 
-def _whole(responses: Sequence[GenerateResponse]) -> Whole:
+def whole_of(responses: Sequence[GenerateResponse]) -> Whole:
+    """Return the answer that came in these messages."""
     return Whole(
         text="".join(response.text_delta for response in responses),
         tool_calls=tuple(call for response in responses for call in response.tool_calls),
         log_probs=tuple(entry for response in responses for entry in response.log_probs),
         last=responses[-1] if responses else GenerateResponse(),
     )
+
+
+def choices_of(request: GenerateRequest, n: int) -> list[GenerateRequest]:
+    """Return the request `n` times, each with a seed of its own."""
+    requests = [GenerateRequest() for _ in range(n)]
+    for place, each in enumerate(requests):
+        each.CopyFrom(request)
+        each.seed = (request.seed + place) % 2**63
+    return requests
+
+
+async def answers(
+    clients: Clients, requests: Sequence[GenerateRequest], caller: str, on_end: OnEnd | None = None
+) -> list[Whole]:
+    """Return the answers to all of these, a few asked at a time; `on_end` gets the first."""
+    free = asyncio.Semaphore(_AT_ONCE)
+
+    async def answer(place: int, request: GenerateRequest) -> Whole:
+        async with free:
+            return await (await Generation.begin(clients, request, caller, None if place else on_end)).whole()
+
+    tasks = [asyncio.ensure_future(answer(place, request)) for place, request in enumerate(requests)]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
@@ -172,14 +202,17 @@ def finish_reason_of(last: GenerateResponse) -> str:
     return "length" if last.finish_reason == FINISH_REASON_LENGTH else "stop"
 
 
-def usage_of(*lasts: GenerateResponse) -> dict[str, Any]:
-    """Return the number of tokens of these answers."""
-    prompt, answer = sum(last.num_prompt_tokens for last in lasts), sum(last.num_generated_tokens for last in lasts)
+def usage_of(lasts: Sequence[GenerateResponse], n: int = 1) -> dict[str, Any]:
+    """Return the number of tokens of these answers, of which `n` are to each prompt."""
+    prompt, answer = (
+        sum(last.num_prompt_tokens for last in lasts[::n]),
+        sum(last.num_generated_tokens for last in lasts),
+    )
     return {
         "prompt_tokens": prompt,
         "completion_tokens": answer,
         "total_tokens": prompt + answer,
-        "prompt_tokens_details": {"cached_tokens": sum(last.num_cached_tokens for last in lasts)},
+        "prompt_tokens_details": {"cached_tokens": sum(last.num_cached_tokens for last in lasts[::n])},
     }
 
 

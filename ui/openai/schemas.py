@@ -13,6 +13,7 @@ _MOST_TOOLS = 128
 _MOST_TOKEN_IDS = 1 << 20
 _OTHER_NAMES = ("parameters", "params", "args", "kwargs", "input")
 _INT64 = 2**63
+MOST_CHOICES = 16
 TokenIds = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]], Field(min_length=1, max_length=_MOST_TOKEN_IDS)
 ]
@@ -96,6 +97,39 @@ class ToolBody(BaseModel):
     function: FunctionBody
 
 
+class NamedFunction(BaseModel):
+    """The function that must be called."""
+
+    name: str
+
+
+class NamedTool(BaseModel):
+    """A tool that must be called."""
+
+    type: Literal["function"]
+    function: NamedFunction
+
+
+class JsonSchema(BaseModel):
+    """What an answer must fit; it is held to it whether or not it says `strict`."""
+
+    name: str = Field(max_length=64)
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+
+class ResponseFormat(Sent):
+    """What an answer is: text, any JSON object, or JSON by a schema."""
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _say_the_schema(self) -> Self:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise ValueError("json_schema and the type json_schema need each other")
+        return self
+
+
 class StreamOptions(BaseModel):
     """What a stream tells besides the answer."""
 
@@ -114,7 +148,7 @@ class SamplingBody(Sent):
     stop: Stop = None
     stream: bool = False
     stream_options: StreamOptions | None = None
-    n: Literal[1] = 1
+    n: int = Field(default=1, ge=1, le=MOST_CHOICES, description="Answers; the seed of each is one above the last.")
     frequency_penalty: float = Field(default=0.0, ge=0, le=0, description="Not built.")
     presence_penalty: float = Field(default=0.0, ge=0, le=0, description="Not built.")
     logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = Field(default=None, description="Not built.")
@@ -136,12 +170,13 @@ class ChatBody(SamplingBody):
 
     messages: list[MessageBody] = Field(min_length=1)
     tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS)] | None = None
-    tool_choice: Literal["none", "auto"] | None = None
+    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    parallel_tool_calls: bool = Field(default=True, description="Without it an answer has one call at most.")
     max_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     logprobs: bool | None = False
     top_logprobs: int | None = Field(default=None, ge=0, le=20)
-    response_format: dict[Literal["type"], Literal["text"]] | None = None
+    response_format: ResponseFormat | None = None
     store: bool | None = Field(default=False, description="Keep the answer for a month, so that feedback can name it.")
     metadata: Annotated[dict[str, str], Field(max_length=16)] | None = Field(
         default=None, description="Kept with a stored answer."
@@ -152,6 +187,26 @@ class ChatBody(SamplingBody):
         if self.top_logprobs and not self.logprobs:
             raise ValueError("top_logprobs needs logprobs to be true")
         return self
+
+    @model_validator(mode="after")
+    def _ask_for_one_form(self) -> Self:
+        names = [tool.function.name for tool in self.tools or []]
+        if isinstance(self.tool_choice, NamedTool) and self.tool_choice.function.name not in names:
+            raise ValueError(f"tool_choice names {self.tool_choice.function.name[:80]!r}, which is none of the tools")
+        if self.tool_choice == "required" and not names:
+            raise ValueError("tool_choice is required, and there are no tools")
+        if self.is_json and self.offered:
+            raise ValueError(
+                "response_format asks for JSON and tools for calls: set tool_choice to none, or leave one out"
+            )
+        if self.store and self.n > 1:
+            raise ValueError("store keeps one answer: leave n at 1")
+        return self
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer's text is to be JSON."""
+        return self.response_format is not None and self.response_format.type != "text"
 
     @property
     def offered(self) -> list[ToolBody]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate, chain, pairwise
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from services.lm.generation.attention import PromptReader, TokenWriter
 from services.lm.generation.cache import SequenceCache
+from services.lm.generation.constraint import Constraint, held_to
 from services.lm.generation.forward import Forward
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions, TokenScores
 from services.lm.generation.sampling import choose
@@ -38,12 +39,13 @@ class Task:
 
 @dataclass(frozen=True)
 class CallSettings:
-    """What holds for every sequence of a call."""
+    """What holds for every sequence of a call; `constraints` are by the keys of the requests that have one."""
 
     loaded: LoadedModel
     sampling: Sampling
     options: ResultOptions
     start: float
+    constraints: Mapping[str, Constraint] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,12 @@ class Batch:
             follows_text = options.on_piece is not None
             lookup = Lookup(task.request.prompt_ids, self._shared_runs, self._shared.length)
             sequence = SequenceState(
-                task.request, loaded.tokenizer, loaded.eos_ids, follows_text=follows_text, lookup=lookup
+                task.request,
+                loaded.tokenizer,
+                loaded.eos_ids,
+                follows_text=follows_text,
+                lookup=lookup,
+                constraint=self._call.constraints.get(task.request.key),
             )
             sequence.times.queue = start - self._call.start
             sequence.times.prefill = seconds * tokens
@@ -185,8 +192,9 @@ class Batch:
         sampling, options = self._call.sampling, self._call.options
         pairs = list(zip(sequences, drafts, strict=True))
         draws = [] if sampling.temperature == 0 else [d for s, draft in pairs for d in s.draws.next(1 + len(draft))]
-        choices = choose(logits, sampling, draws)
-        edges = accumulate((1 + len(draft) for draft in drafts), initial=0)
+        edges = [*accumulate((1 + len(draft) for draft in drafts), initial=0)]
+        held = held_to(logits, [sequence.constraint for sequence in sequences], edges)
+        choices = choose(held, sampling, draws)
         drawn = drawn_log_probs(logits, choices, sampling) if options.drawn_log_probs else []
         num_taken = []
         for (sequence, draft), (first, end) in zip(pairs, pairwise(edges), strict=True):

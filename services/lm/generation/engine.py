@@ -17,6 +17,7 @@ from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import lanes
 from services.lm.generation.batch import Batch, CallSettings, Task
 from services.lm.generation.cache import SequenceCache
+from services.lm.generation.constraint import Constraints
 from services.lm.generation.forward import Forward, forward_of
 from services.lm.generation.grouping import by_length, common_length, deeper_ends, group_prompts, turn_ends
 from services.lm.generation.plain import answer_plainly
@@ -57,6 +58,7 @@ class Engine:
         # Those of a model in training are others at each call.
         self._changes = self._has_adapter or any(weight.requires_grad for weight in loaded.model.parameters())
         self._forward: Forward | None = None
+        self._constraints = Constraints(loaded)
 
     def generate(
         self,
@@ -75,10 +77,12 @@ class Engine:
         `max_batch` replaces the engine's for this call.
 
         Raises:
-            InvalidChat: A prompt is empty, or two requests have one key.
+            InvalidChat: A prompt is empty, two requests have one key, or a schema cannot be followed.
             LimitExceeded: One sequence alone needs more memory than `sequence_cache_bytes`.
         """
-        call = CallSettings(self._loaded, sampling or Sampling(), options or ResultOptions(), time.perf_counter())
+        constraints = {each.key: self._constraints.of(each.json_schema) for each in requests if each.json_schema}
+        start = time.perf_counter()
+        call = CallSettings(self._loaded, sampling or Sampling(), options or ResultOptions(), start, constraints)
         _check(requests, fewest_tokens=0 if call.options.echo else 1)
         room = self._loaded.max_positions
         fitting = [request for request in requests if request.num_tokens <= room]

@@ -11,6 +11,7 @@ import torch
 
 from services.lm.decoder.whole import computed_whole
 from services.lm.generation.batch import CallSettings
+from services.lm.generation.constraint import held_to
 from services.lm.generation.requests import GenerationRequest, GenerationResult, TokenScores
 from services.lm.generation.sampling import choose
 from services.lm.generation.scores import drawn_log_probs, score
@@ -26,7 +27,10 @@ def answer_plainly(
     with computed_whole(model):
         for place, request in enumerate(requests):
             follows = call.options.on_piece is not None
-            state = SequenceState(request, call.loaded.tokenizer, call.loaded.eos_ids, follows_text=follows)
+            constraint = call.constraints.get(request.key)
+            state = SequenceState(
+                request, call.loaded.tokenizer, call.loaded.eos_ids, follows_text=follows, constraint=constraint
+            )
             for _ in _steps(model, call, request, state):
                 written += 1
                 if call.options.on_piece:
@@ -52,7 +56,7 @@ def _steps(model: Any, call: CallSettings, request: GenerationRequest, state: Se
     while True:
         logits = output.logits[:, -1]
         draws = [] if call.sampling.temperature == 0 else state.draws.next(1)
-        choices = choose(logits, call.sampling, draws)
+        choices = choose(held_to(logits, [state.constraint], [0]), call.sampling, draws)
         state.take(choices, [])
         if call.options.drawn_log_probs:
             state.score(TokenScores(tuple(drawn_log_probs(logits, choices, call.sampling))))

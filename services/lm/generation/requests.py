@@ -17,6 +17,7 @@ class GenerationRequest:
         stop: Texts; the answer ends before the first of them.
         is_continued: Its turns are held apart in memory, so that a later prompt which begins like it continues there.
         echo_from: Place of the first of the prompt's tokens whose score is wanted, where prompts are echoed.
+        json_schema: The answer is JSON that fits it; empty for any text.
     """
 
     key: str
@@ -26,6 +27,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     is_continued: bool = False
     echo_from: int = 0
+    json_schema: str = ""
 
     @property
     def num_tokens(self) -> int:

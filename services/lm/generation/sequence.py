@@ -8,6 +8,7 @@ from typing import Final
 
 from transformers import PreTrainedTokenizerBase
 
+from services.lm.generation.constraint import Constraint
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, TokenScores
 from services.lm.generation.sampling import Draws
 from services.lm.generation.speculation import Lookup
@@ -114,8 +115,10 @@ class SequenceState:
         *,
         follows_text: bool,
         lookup: Lookup | None = None,
+        constraint: Constraint | None = None,
     ) -> None:
         """`closing` are the end-of-turn tokens; with `follows_text` the text is known at each step."""
+        self.constraint = constraint
         self.request, self._tokenizer, self._closing = request, tokenizer, closing
         self.draws = Draws(request.seed, request.key)
         self.tokens: list[int] = []
@@ -131,7 +134,8 @@ class SequenceState:
     def draft(self, count: int) -> list[int]:
         """Guesses for the tokens after the next one, as many as could still be written."""
         room = min(count, self.request.max_new_tokens - len(self.tokens) - 1)
-        return self._lookup.draft(room) if room > 0 else []
+        # What fits is known for the next token alone.
+        return self._lookup.draft(room) if room > 0 and self.constraint is None else []
 
     def take(self, choices: Sequence[int], draft: Sequence[int]) -> int:
         """Take the first chosen token, and the next ones while the one before was guessed right; how many it took.
@@ -182,6 +186,8 @@ class SequenceState:
             self.reason = "stop"
         elif len(self.tokens) >= self.request.max_new_tokens:
             self.reason = "length"
+        if self.reason is None and self.constraint:
+            self.constraint.add(token)
         if self.reason and self._answer_text:
             self._answer_text.finish()
 

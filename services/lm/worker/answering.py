@@ -166,6 +166,7 @@ class Worker:
             prompt.stop,
             bool(prompt.conversation),
             prompt.echo_from,
+            prompt.json_schema,
         )
 
     def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:

@@ -252,6 +252,7 @@ def _prompt_to_worker(prompt: Prompt, max_new_tokens: int) -> protocol.Prompt:
         conversation=prompt.conversation,
         token_ids=prompt.token_ids,
         echo_from=prompt.echo_from,
+        json_schema=prompt.json_schema,
     )
 
 

@@ -16,6 +16,7 @@ _MAX_MESSAGES = 4096
 _MAX_TOOLS = 1024
 _MAX_CHARACTERS = 8 << 20
 _MAX_TOKEN_IDS = 1 << 20
+_MAX_SCHEMA = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class GenerationOrder:
     echo: bool = False
     prompt_token_ids: tuple[int, ...] = ()
     read_calls: bool = False
+    json_schema: str = ""
 
     def check(self) -> None:
         """Return when it can be answered.
@@ -74,6 +76,10 @@ class GenerationOrder:
         else:
             check_conversation(self.messages, self.tools, self.prompt)
         check_stops("stop", self.stop)
+        if len(self.json_schema) > _MAX_SCHEMA:
+            raise InvalidArgument(
+                f"The schema has more than {_MAX_SCHEMA} characters.", "Use a plainer one.", field="json_schema"
+            )
         if self.echo and (not (self.prompt or self.prompt_token_ids) or self.endpoint is not None):
             raise InvalidArgument(
                 "The prompt's own log-probabilities can only be told of a text and by the registry's weights.",

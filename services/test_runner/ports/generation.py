@@ -35,6 +35,7 @@ class Prompt:
         conversation: prompts of one conversation continue where the one before ended.
         timeout_seconds: most time for the answer; 0 for no limit.
         echo_from: place of the first of the prompt's tokens whose log-probability is told, where they are.
+        json_schema: what the answer's text is held to; empty for nothing.
     """
 
     key: str
@@ -47,6 +48,7 @@ class Prompt:
     timeout_seconds: float = 0.0
     token_ids: tuple[int, ...] = ()
     echo_from: int = 0
+    json_schema: str = ""
 
     @property
     def size_bytes(self) -> int:

@@ -39,12 +39,14 @@ class GenerationUseCases:
 
         Raises:
             Busy: As much as is allowed waits already, or the models were busy for too long.
-            InvalidArgument: A value of the order is out of bounds, or the model's chat template refuses the messages.
+            InvalidArgument: A value of the order is out of bounds, the model's chat template refuses the messages, or
+                the answer cannot be held to the schema.
             NotFound: There is no such model version.
             Unavailable: The backend broke, which its field `fault` says, or the registry is away.
         """
         order.check()
         model = await self._model(order)
+        _check_constraint(order, model)
         # The prompt's own probabilities come first, and they are known at the end.
         workload = replace(_workload(order, model, stream=not order.echo), caller=caller)
         gate = CallGate([tool["function"]["name"] for tool in order.tools] if order.read_calls else ())
@@ -66,6 +68,15 @@ class GenerationUseCases:
         return await self._registry.resolve_model(order.model_version_id)
 
 
+def _check_constraint(order: GenerationOrder, model: ResolvedModel | None) -> None:
+    if order.json_schema and (model is None or model.form is not Form.FOLDER):
+        raise InvalidArgument(
+            "What a server or llama.cpp answers is not held to a JSON schema, as JSON output and a required call ask.",
+            "Ask a version with weights in safetensors, or for text and calls by choice.",
+            field="json_schema",
+        )
+
+
 def _check_rendered(answer: Answer) -> None:
     if answer.finish_reason is FinishReason.TEMPLATE_FAULT:
         raise InvalidArgument(answer.detail, "Send messages that the model's chat template takes.", field="messages")
@@ -80,6 +91,7 @@ def _workload(order: GenerationOrder, model: ResolvedModel | None, *, stream: bo
         text=order.prompt,
         token_ids=order.prompt_token_ids,
         stop=order.stop,
+        json_schema=order.json_schema,
         timeout_seconds=_TIMEOUT_SECONDS,
     )
     return Workload(

@@ -119,6 +119,40 @@ def test_a_stream_brings_the_whole_answer_its_log_probabilities_and_usage(front:
     assert found["usage"].completion_tokens == len(tokens_of(HELLO))
 
 
+def test_several_answers_have_seeds_of_their_own_and_one_prompt(front: Front) -> None:
+    found = _chat(front, "hi", n=3, seed=7)
+    assert [(one.index, one.message.content) for one in found.choices] == [(0, HELLO), (1, HELLO), (2, HELLO)]
+    assert [workload.prompts[0].seed for workload in front.system.model.generations[-3:]] == [7, 8, 9]
+    assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (1, 3 * len(tokens_of(HELLO)))
+    texts, usage = {0: "", 1: ""}, None
+    for chunk in _chat(front, "hi", n=2, stream=True, stream_options={"include_usage": True}):
+        usage = chunk.usage or usage
+        for choice in chunk.choices:
+            texts[choice.index] += choice.delta.content or ""
+    assert texts == {0: HELLO, 1: HELLO} and usage.completion_tokens == 2 * len(tokens_of(HELLO))
+    continued = front.openai.completions.create(model=BASE, prompt=["one", "bare"], max_tokens=50, n=2)
+    assert [one.text for one in continued.choices] == [HELLO, HELLO, ANSWERS["bare"], ANSWERS["bare"]]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"tools": TOOLS, "tool_choice": "required"},
+        {"tools": TOOLS, "tool_choice": {"type": "function", "function": {"name": "get_weather"}}},
+        {"response_format": {"type": "json_object"}},
+    ],
+)
+def test_a_call_that_must_come_and_json_hold_the_model(front: Front, more: dict[str, Any]) -> None:
+    _chat(front, "hi", **more)
+    held = json.loads(front.system.model.generations[-1].prompts[0].json_schema)
+    assert held == {"type": "object"} or "get_weather" in json.dumps(held)
+
+
+def test_of_calls_that_may_not_be_parallel_one_is_given(front: Front) -> None:
+    assert len(_chat(front, "two", tools=TOOLS, parallel_tool_calls=False).choices[0].message.tool_calls) == 1
+    assert len(_streamed(front, "two", tools=TOOLS, parallel_tool_calls=False)["calls"]) == 1
+
+
 def test_a_short_limit_ends_the_answer_with_length(front: Front) -> None:
     choice = _chat(front, "hi", max_tokens=2).choices[0]
     assert (choice.message.content, choice.finish_reason) == ("Hello there", "length")
@@ -198,12 +232,12 @@ def test_ids_of_calls_fit_every_template(front: Front) -> None:
         ({"messages": [{"role": "user", "content": "fault"}]}, 502, "backend_fault", "The worker died."),
         ({"messages": []}, 400, "invalid_value", "messages"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}, 400, "invalid_value", "image_url"),
-        ({"n": 2}, 400, "invalid_value", "n:"),
+        ({"n": 17}, 400, "invalid_value", "n:"),
         ({"tool_choice": "required"}, 400, "invalid_value", "tool_choice"),
         ({"temperature": -1}, 400, "invalid_value", "temperature"),
         ({"logit_bias": {"5": 1}}, 400, "invalid_value", "logit_bias"),
         ({"top_logprobs": 3}, 400, "invalid_value", "logprobs"),
-        ({"response_format": {"type": "json_object"}}, 400, "invalid_value", "response_format"),
+        ({"response_format": {"type": "json_schema"}}, 400, "invalid_value", "response_format"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True])

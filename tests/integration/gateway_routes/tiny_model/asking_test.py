@@ -66,6 +66,28 @@ async def test_tools_may_be_offered(real: Real) -> None:
     assert answer.choices[0].finish_reason in ("stop", "length", "tool_calls")
 
 
+async def test_json_and_calls_that_are_asked_for_come_from_a_model_that_says_nothing(real: Real) -> None:
+    schema = {
+        "type": "object",
+        "properties": {"colour": {"enum": ["red", "blue"]}, "count": {"type": "integer", "minimum": 1, "maximum": 9}},
+        "required": ["colour", "count"],
+        "additionalProperties": False,
+    }
+    form = {"type": "json_schema", "json_schema": {"name": "colour", "schema": schema}}
+    choices = (await _chat(real, response_format=form, n=2, temperature=1, max_tokens=80)).choices
+    for choice in choices:
+        told = json.loads(choice.message.content)
+        assert told["colour"] in ("red", "blue") and 1 <= told["count"] <= 9 and choice.finish_reason == "stop"
+    tool = {"type": "function", "function": {"name": "paint", "parameters": schema}}
+    for tool_choice in ("required", {"type": "function", "function": {"name": "paint"}}):
+        asked = {"tools": [tool], "tool_choice": tool_choice, "parallel_tool_calls": False, "max_tokens": 120}
+        choice = (await _chat(real, **asked)).choices[0]
+        assert (choice.finish_reason, choice.message.tool_calls[0].function.name) == ("tool_calls", "paint")
+        assert json.loads(choice.message.tool_calls[0].function.arguments).keys() == {"colour", "count"}
+    with pytest.raises(openai.BadRequestError, match="uniqueItems"):
+        await _chat(real, response_format=form | {"json_schema": {"name": "x", "schema": {"uniqueItems": True}}})
+
+
 async def test_a_text_is_scored_and_continued(real: Real) -> None:
     prompt = "The sky is blue. The grass is"
     asked: dict[str, Any] = {"model": MODEL, "prompt": prompt, "temperature": 0, "logprobs": 2, "echo": True}
