@@ -27,6 +27,7 @@ _NAME_OF = {
     "json_schema": "response_format",
     "spec.model_version_id": "model",
     "spec.dataset_version_id": "training_file",
+    "spec.validation_dataset_version_id": "validation_file",
     "spec.output_model_id": "suffix",
     "spec.num_epochs": "n_epochs",
     "spec.learning_rate": "learning_rate_multiplier",

@@ -56,7 +56,14 @@ async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:
         yield "test run", run.test_run_id, used | _repeated(run)
     training = ListTrainingJobsRequest()
     for job in await every(clients.trainer.ListTrainingJobs, training, "training_jobs", _EVERYTHING):
-        yield "training job", job.training_job_id, {job.spec.model_version_id, job.spec.dataset_version_id}
+        yield (
+            "training job",
+            job.training_job_id,
+            {
+                *(job.spec.model_version_id, job.spec.dataset_version_id, job.spec.validation_dataset_version_id),
+            }
+            - {""},
+        )
     for loop in await every(clients.feedback.ListLoops, ListLoopsRequest(), "loops", _EVERYTHING):
         readings = [reading for item in loop.rounds for reading in item.guardrail_readings]
         yield "loop", loop.loop_id, _ids_in(loop.spec, *loop.spec.guardrails, *loop.rounds, *readings)

@@ -16,6 +16,7 @@ from ui.shared.settings import settings_of
 # In the order in which they are shown: what is learned, how it goes, and of reinforcement what is drawn and rewarded.
 CURVES = {
     "loss": "Loss",
+    "validation_loss": "Validation loss",
     "adherence": "Adherence",
     "reward": "Reward",
     "learning_rate": "Learning rate",
@@ -23,7 +24,7 @@ CURVES = {
     "grad_norm": "Length of the gradient",
 }
 _GROUPS = (
-    ("What is learned", ("loss", "adherence", "reward", "accuracy", "margin")),
+    ("What is learned", ("loss", "validation_loss", "adherence", "reward", "accuracy", "margin")),
     ("Rewards by component", ("reward/", "reward_")),
     ("What is drawn", ("entropy", "kl", "mixed", "truncat", "length", "drift", "eos", "violation", "completion")),
 )

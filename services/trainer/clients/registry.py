@@ -36,6 +36,13 @@ class RegistryClient:
         is_adapter = version.kind == model_pb2.MODEL_VERSION_KIND_ADAPTER
         base = await self._model_version(version.base_model_version_id) if is_adapter else version
         dataset = await self._dataset_version(spec.dataset_version_id)
+        if dataset.num_train_examples < 1:
+            raise FailedPrecondition(
+                f"The dataset version {dataset.dataset_version_id} has no example to train on.",
+                "Use a version whose train split has rows.",
+            )
+        other_id = spec.validation_dataset_version_id
+        validation = await self._dataset_version(other_id) if other_id else None
         return TrainingInputs(
             model_version_id=version.model_version_id,
             base_model_version_id=base.model_version_id,
@@ -44,6 +51,8 @@ class RegistryClient:
             adapter=_artifact(version.artifact) if is_adapter else None,
             dataset_version_id=dataset.dataset_version_id,
             dataset=_artifact(dataset.artifact),
+            validation_dataset_version_id=validation.dataset_version_id if validation else "",
+            validation=_artifact(validation.artifact) if validation else None,
         )
 
     async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
@@ -84,13 +93,7 @@ class RegistryClient:
 
     async def _dataset_version(self, dataset_version_id: str) -> dataset_pb2.DatasetVersion:
         request = dataset_pb2.GetDatasetVersionRequest(dataset_version_id=dataset_version_id)
-        found = (await self._stub.GetDatasetVersion(request)).dataset_version
-        if found.num_train_examples < 1:
-            raise FailedPrecondition(
-                f"The dataset version {found.dataset_version_id} has no example to train on.",
-                "Use a version whose train split has rows.",
-            )
-        return found
+        return (await self._stub.GetDatasetVersion(request)).dataset_version
 
 
 def _weights(version: model_pb2.ModelVersion) -> Artifact:

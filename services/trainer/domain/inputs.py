@@ -35,6 +35,8 @@ class TrainingInputs:
         dataset: Their file.
         fork_step: The step of the other job's checkpoint that it begins with, if it is a fork.
         fork: A checkpoint of its own with what that one holds; None where it is no fork, or not made yet.
+        validation_dataset_version_id: What is measured beside the validation split; empty for nothing.
+        validation: Its file.
     """
 
     model_version_id: str
@@ -46,6 +48,8 @@ class TrainingInputs:
     dataset: Artifact
     fork_step: int = 0
     fork: Artifact | None = None
+    validation_dataset_version_id: str = ""
+    validation: Artifact | None = None
 
     def to_document(self) -> dict[str, Any]:
         """Return the inputs as plain JSON."""
@@ -54,7 +58,7 @@ class TrainingInputs:
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> TrainingInputs:
         """Return what `to_document` was called on."""
-        adapter, fork = document["adapter"], document.get("fork")
+        adapter, fork, validation = document["adapter"], document.get("fork"), document.get("validation")
         return cls(
             **{
                 **document,
@@ -62,6 +66,7 @@ class TrainingInputs:
                 "adapter": Artifact(**adapter) if adapter else None,
                 "dataset": Artifact(**document["dataset"]),
                 "fork": Artifact(**fork) if fork else None,
+                "validation": Artifact(**validation) if validation else None,
             }
         )
 
@@ -72,6 +77,7 @@ class TrainingInputs:
             model_version_id=self.model_version_id,
             dataset_version_id=self.dataset_version_id,
             output_model_id=self.output_model_id,
+            validation_dataset_version_id=self.validation_dataset_version_id,
             fork=replace(spec.fork, step=self.fork_step),
         )
 
@@ -84,5 +90,7 @@ class TrainingInputs:
             "spec": to_document(self.resolved(spec)),
             "digests": [self.base.digest, self.adapter.digest if self.adapter else "", self.dataset.digest],
         }
+        if self.validation:
+            decisive["validation"] = self.validation.digest
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"

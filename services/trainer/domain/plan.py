@@ -29,6 +29,7 @@ class AttemptPlan:
         device: What computes, "cpu" or "cuda"; "auto" is the GPU where there is one for each worker.
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
         artifacts_url: The store that gets the checkpoints of processes with a disk of their own; empty for others.
+        validation_file: Rows to measure by, beside the dataset's own; empty for none.
         suites: Whose cases may not be among the rows; none on a later attempt, or where that is allowed.
     """
 
@@ -50,6 +51,7 @@ class AttemptPlan:
     token_file: str = ""
     artifacts_url: str = ""
     suites: tuple[SuiteFile, ...] = ()
+    validation_file: str = ""
 
     def to_json(self) -> str:
         """Return the plan as one line."""

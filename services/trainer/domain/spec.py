@@ -152,6 +152,7 @@ class TrainingJobSpec:
     scratch: ScratchConfig
     fork: CheckpointRef
     allow_suite_overlap: bool
+    validation_dataset_version_id: str
 
     def check(self) -> None:
         """Return when the fields fit each other; what the model and the dataset allow shows at the start of an attempt.

@@ -25,6 +25,7 @@ class Places:
     dataset: str
     resume_from: str
     suites: tuple[SuiteFile, ...]
+    validation: str
 
 
 async def places_of(
@@ -36,6 +37,7 @@ async def places_of(
         FailedPrecondition: Something was deleted after the job was created.
     """
     suites = partial(suite_files, to.registry, partial(_place_of, to))
+    validation, measured = inputs.validation, f"dataset version {inputs.validation_dataset_version_id}"
     adapter, model = inputs.adapter, f"model version {inputs.base_model_version_id}"
     return Places(
         base=await _named(to, inputs.base, model),
@@ -43,6 +45,7 @@ async def places_of(
         dataset=await _named(to, inputs.dataset, f"dataset version {inputs.dataset_version_id}"),
         resume_from=await _resumed(to, inputs, kept, checkpoint) if checkpoint else "",
         suites=await patiently(suites, REGISTRY) if with_suites else (),
+        validation=await _named(to, validation, measured) if validation else "",
     )
 
 

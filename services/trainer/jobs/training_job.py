@@ -188,6 +188,7 @@ class TrainingJobWork:
             dtype=self._limits.dtype,
             device=self._limits.device,
             suites=places.suites,
+            validation_file=places.validation,
         )
 
     async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt, kept: KeptCheckpoints) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,19 @@ def read_dataset(path: Path) -> Dataset:
         BadExampleError: A line is too long or no example, or there is no example to train on.
     """
     splits: dict[str, list[DatasetRow]] = {split: [] for split in SPLITS}
+    for row in read_rows(path):
+        splits[row.split].append(row)
+    if not splits["train"]:
+        raise BadExampleError("The dataset has no example in its train split.")
+    return Dataset(tuple(splits["train"]), tuple(splits["validation"]))
+
+
+def read_rows(path: Path) -> Iterator[DatasetRow]:
+    """Yield the examples in a JSONL file.
+
+    Raises:
+        BadExampleError: A line is too long or no example.
+    """
     with path.open("rb") as lines:
         number = 0
         while line := lines.readline(MAX_ROW_BYTES + 1):
@@ -38,11 +51,7 @@ def read_dataset(path: Path) -> Dataset:
             if len(line) > MAX_ROW_BYTES:
                 raise BadExampleError(f"Line {number} of the dataset is longer than {MAX_ROW_BYTES} bytes.")
             if line.strip():
-                row = row_of_line(line, number)
-                splits[row.split].append(row)
-    if not splits["train"]:
-        raise BadExampleError("The dataset has no example in its train split.")
-    return Dataset(tuple(splits["train"]), tuple(splits["validation"]))
+                yield row_of_line(line, number)
 
 
 def batch_of(step: int, *, num_examples: int, batch_size: int, seed: int) -> list[int]:

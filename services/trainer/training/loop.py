@@ -27,12 +27,13 @@ from services.trainer.training.checkpoint import (
     snapshot,
     trained,
 )
-from services.trainer.training.examples import read_dataset
+from services.trainer.training.examples import read_dataset, read_rows
 from services.trainer.training.methods import Method, StepResult
 from services.trainer.training.methods.context import Context
 from services.trainer.training.methods.dpo import DirectPreferenceOptimization
 from services.trainer.training.methods.grpo import GroupRelativePolicy
 from services.trainer.training.methods.sft import SupervisedFineTuning
+from services.trainer.training.methods.validation_loss import ValidationLoss
 from services.trainer.training.optimizer import adamw, set_rates
 from services.trainer.training.reporter import Reporter, Silence
 from services.trainer.training.weights import load_trained
@@ -83,7 +84,9 @@ def _train(
 
     context = Context(spec, dataset.train, loaded, position.dtype, workers, reporter, position.step, saved.state)
     method = METHODS[spec.method](context)
-    validation = Validation(dataset.validation, loaded, workers)
+    others = tuple(read_rows(Path(plan.validation_file))) if plan.validation_file else ()
+    validation = Validation((*dataset.validation, *others), loaded, workers)
+    validation_loss = ValidationLoss(context, others) if others else None
     validation.refuse_without_cases(needed=spec.load_best_model_at_end or spec.early_stopping_patience > 0)
     scores = list(position.scores)
     total = method.num_steps()
@@ -93,7 +96,7 @@ def _train(
     def measure(step: int) -> None:
         reporter.phase(TrainingJobPhase.ADHERENCE)
         values = validation.measure()
-        reporter.step(step, total, values)
+        reporter.step(step, total, values | (validation_loss.measure() if validation_loss else {}))
         scores.extend((step, score) for score in values.values())
 
     # An attempt that was stopped after a step that is measured has left that to this one.

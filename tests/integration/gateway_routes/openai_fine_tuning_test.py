@@ -102,7 +102,7 @@ _GRADED = {"type": "reinforcement", "reinforcement": {"grader": {"type": "string
         ({"suffix": "no good"}, "suffix", "invalid_value", "pattern"),
         ({"extra_body": {"n_epoch": 3}}, "n_epoch", "unknown_parameter", "n_epoch"),
         ({"metadata": {"a": "b"}}, "metadata", "invalid_value", "not built"),
-        ({"validation_file": "file-x"}, "validation_file", "invalid_value", "not built"),
+        ({"validation_file": "file-x"}, "validation_file", "file_not_found", "file-x"),
         ({"integrations": [{"type": "wandb"}]}, "integrations", "invalid_value", "not built"),
         ({"hyperparameters": {"n_epochs": 0}}, "hyperparameters.n_epochs", "invalid_value", "greater"),
         ({"method": _GRADED}, "method.reinforcement.grader.type", "invalid_value", "string_check is not built"),

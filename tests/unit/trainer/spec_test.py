@@ -97,11 +97,17 @@ def test_every_method_trains_every_kind_of_weights(method: TrainingMethod, weigh
         (changed("lora.r", 8), INPUTS),
         (GOOD, replace(INPUTS, dataset=Artifact("file:///drills", "sha256:other"))),
         (GOOD, replace(INPUTS, base=Artifact("file:///base", "sha256:other"))),
+        (GOOD, replace(INPUTS, validation=Artifact("file:///measured", "sha256:measured"))),
         (GOOD, replace(INPUTS, adapter=Artifact("file:///adapter", "sha256:adapter"))),
     ],
 )
 def test_every_change_of_what_is_trained_changes_the_digest(spec: TrainingJobSpec, inputs: TrainingInputs) -> None:
     assert inputs.config_digest(spec) != INPUTS.config_digest(GOOD)
+
+
+def test_inputs_come_back_as_they_were_stored() -> None:
+    measured = replace(INPUTS, validation_dataset_version_id="other@1", validation=Artifact("file:///o", "sha256:o"))
+    assert TrainingInputs.from_document(measured.to_document()) == measured
 
 
 def test_bytes_that_moved_keep_the_digest() -> None:

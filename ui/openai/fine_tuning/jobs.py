@@ -20,7 +20,7 @@ from ui.openai.fine_tuning.files import file_version
 from ui.openai.fine_tuning.paging import FineTuningRoute, listed, page_of
 from ui.openai.fine_tuning.results import curves_of
 from ui.openai.fine_tuning.schemas import JobBody
-from ui.openai.fine_tuning.specs import spec_of
+from ui.openai.fine_tuning.specs import EVAL_STEPS, spec_of
 from ui.openai.fine_tuning.views import checkpoint_document, event_document, event_id, job_document
 from ui.openai.served import ServedModelsOf
 from ui.shared.documents import ClientsOf, Document
@@ -44,6 +44,10 @@ async def create_fine_tuning_job(
     # The same key asks for the same job.
     drawn = zlib.crc32(idempotency_key.encode()) if idempotency_key else secrets.randbits(31)
     spec = spec_of(body, version, dataset, drawn if body.seed is None else body.seed)
+    if body.validation_file:
+        validation = await file_version(clients, body.validation_file, "validation_file")
+        spec.validation_dataset_version_id = validation.dataset_version_id
+        spec.eval_steps = spec.eval_steps or EVAL_STEPS
     request = pb.CreateTrainingJobRequest(request_id=idempotency_key, spec=spec)
     return await _document(clients, (await clients.trainer.CreateTrainingJob(request)).training_job)
 

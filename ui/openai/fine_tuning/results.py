@@ -17,7 +17,7 @@ from ui.shared.documents import Document
 
 _RESULTS = "results-"
 _MAX_POINTS = 1_000_000
-_OPENAI_NAMES = {"loss": "train_loss"}
+_OPENAI_NAMES = {"loss": "train_loss", "validation_loss": "valid_loss"}
 
 
 def name_of_metric(metric: str) -> str:

@@ -125,7 +125,7 @@ class JobBody(Sent):
     model_config = _NO_OTHERS
     model: str = Field(min_length=1, max_length=300, examples=["smollm2-135m-instruct@1"])
     training_file: str = Field(min_length=1, max_length=200, examples=["file-0123456789abcdef01234567", "mine@1"])
-    validation_file: NotBuilt = None
+    validation_file: str = Field(default="", max_length=200)
     suffix: (
         Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9]+([.-][A-Za-z0-9]+)*$", examples=["my-agent"])] | None
     ) = None

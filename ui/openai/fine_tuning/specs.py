@@ -20,6 +20,8 @@ _METHODS = {
 _NAMES = {value: name for name, value in _METHODS.items()}
 _DEFAULTS = {field.path: field.default for field in fields_of(TrainingJobSpec)}
 _MIN_DRAWN = 2
+EVAL_STEPS = 10
+"""Steps between measurements on a validation file, where the request does not say."""
 
 
 def spec_of(body: JobBody, version: ModelVersion, dataset: DatasetVersion, seed: int) -> TrainingJobSpec:

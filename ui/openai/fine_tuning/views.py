@@ -37,7 +37,7 @@ def job_document(job: TrainingJob, num_tokens: int) -> Document:
         "organization_id": _ORGANIZATION,
         "status": _status(job.job),
         "training_file": id_of_file(spec.dataset_version_id),
-        "validation_file": None,
+        "validation_file": id_of_file(spec.validation_dataset_version_id) or None,
         "result_files": result_files(job),
         "trained_tokens": num_tokens if has_ended else None,
         "error": _error(job.job),

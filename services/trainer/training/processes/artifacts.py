@@ -40,13 +40,13 @@ def stored(plan: AttemptPlan, checkpoint: Checkpoint) -> Checkpoint:
 
 
 async def _fetched(plan: AttemptPlan) -> AttemptPlan:
-    uris = (plan.base_folder, plan.adapter_folder, plan.dataset_file, plan.resume_from)
+    uris = (plan.base_folder, plan.adapter_folder, plan.dataset_file, plan.resume_from, plan.validation_file)
     store = _store(plan, *uris, *(suite.path for suite in plan.suites))
 
     async def place(uri: str) -> str:
         return str(await patiently(lambda: store.local_path(uri), _STORE, seconds=_PATIENCE_SECONDS)) if uri else ""
 
-    base, adapter, dataset, resume_from = [await place(uri) for uri in uris]
+    base, adapter, dataset, resume_from, validation = [await place(uri) for uri in uris]
     suites = [SuiteFile(item.test_suite_version_id, await place(item.path), item.digest) for item in plan.suites]
     return replace(
         plan,
@@ -55,6 +55,7 @@ async def _fetched(plan: AttemptPlan) -> AttemptPlan:
         dataset_file=dataset,
         resume_from=resume_from,
         suites=tuple(suites),
+        validation_file=validation,
     )
 
 

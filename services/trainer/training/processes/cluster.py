@@ -157,7 +157,7 @@ def _check_shared(plan: AttemptPlan) -> None:
     Raises:
         FileNotFoundError: It has not.
     """
-    paths = (plan.base_folder, plan.adapter_folder, plan.dataset_file, plan.resume_from)
+    paths = (plan.base_folder, plan.adapter_folder, plan.dataset_file, plan.resume_from, plan.validation_file)
     absent = [path for path in paths if path and not Path(path).exists()]
     if absent:
         raise FileNotFoundError(

@@ -41,9 +41,11 @@ async def test_a_job_is_paused_goes_on_and_its_model_answers_at_once(real: Real)
     file = await _file(real, *[CHAT] * 8, name="sums.jsonl")
     assert (file.filename, file.purpose, file.status) == ("sums.jsonl", "fine-tune", "processed")
     way = {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 40, "batch_size": "auto"}}}
+    held_out = await _file(real, CHAT)
     job = await real.client.fine_tuning.jobs.create(
-        model=BASE, training_file=file.id, method=way, suffix="Sums", seed=7
+        model=BASE, training_file=file.id, validation_file=held_out.id, method=way, suffix="Sums", seed=7
     )
+    assert job.validation_file == held_out.id
     assert (job.object, job.model, job.training_file, job.seed) == ("fine_tuning.job", BASE, file.id, 7)
     assert (job.fine_tuned_model, job.trained_tokens, job.finished_at, job.result_files) == (None, None, None, [])
     await _until(real, job.id, "running")
@@ -76,6 +78,8 @@ async def test_events_checkpoints_and_results_tell_of_every_step(real: Real) -> 
     assert checkpoints[0].step_number == 80
     assert checkpoints[0].fine_tuned_model_checkpoint == job.fine_tuned_model
     assert checkpoints[0].metrics.train_loss == pytest.approx(losses[80])
+    # The row held out is one of the trained ones, whose loss was measured before the last step.
+    assert checkpoints[0].metrics.valid_loss == pytest.approx(losses[80], abs=0.05)
     assert all(item.fine_tuned_model_checkpoint is None for item in checkpoints[1:])
     results = (await real.client.files.content(job.result_files[0])).text.splitlines()
     assert results[0].startswith("step,") and len(results) == 81
