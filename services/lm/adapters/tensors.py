@@ -26,7 +26,8 @@ _JOINED: Final = (
 )
 _WHOLE: Final = "Save the adapter in float32 or bfloat16."
 _AGAIN: Final = "Train the adapter again, with a lower learning rate, or take an earlier checkpoint."
-_NAMED: Final = 5
+# Services show 400 letters.
+_NAMED: Final = 3
 # What trainers, compilers and PEFT itself put before a module's name, any number of times.
 _WRAPPERS: Final = re.compile(r"^(?:base_model\.model\.|base_model\.|module\.|_orig_mod\.|_fsdp_wrapped_module\.)*")
 # `lora_A.default.weight`: some save the name of the adapter with it.
@@ -116,7 +117,7 @@ def _refuse_some(names: list[str], problem: str, next_step: str) -> None:
     if names:
         names = sorted(names)
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-        shown = ", ".join(names[:_NAMED]) + more
+        shown = ", ".join(name.removeprefix(PEFT_PREFIX) for name in names[:_NAMED]) + more
         raise AdapterMismatch(f"{len(names)} tensors of the adapter {problem}: {shown}.", next_step, names[0])
 
 
@@ -165,8 +166,5 @@ def _is_same(weight: Any, tensor: Tensor) -> bool:
         return False
     if weight.is_meta:
         # Only names and shapes can be compared.
-        return True
-    if weight.is_meta:
-        # Names and shapes alone are compared; whoever loads the weights compares them.
         return True
     return torch.equal(weight.detach().to(tensor.dtype), tensor) or torch.equal(weight, tensor.to(weight.dtype))

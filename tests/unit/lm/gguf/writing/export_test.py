@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from gguf import GGUFReader
+from gguf.quants import dequantize
 from safetensors.torch import load_file, save_file
 
 from services.lm.adapters import LoraSettings, add_lora, save_adapter
@@ -20,6 +22,8 @@ from services.lm.conversion.writing.export import ADAPTER_FILE, MODEL_FILE, expo
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.loading import load
 from services.lm.tiny import write_tiny_model
+from tests.unit.lm.gguf.families_test import MODELS
+from tests.unit.lm.gguf.folders import write_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*(is_gradient_checkpointing|tied|tie_word_embeddings)")
 
@@ -79,6 +83,34 @@ def test_an_adapter_is_merged_on_the_way(base: Path, tmp_path: Path, settings: d
     assert torch.allclose(logits(tmp_path / "back"), expected, atol=1e-4)
     assert not torch.allclose(logits(base), expected, atol=1e-2)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["adapter", "back", "out"]
+
+
+@pytest.mark.parametrize("case", ["gpt2", "lfm2", "qwen2_moe"])
+def test_what_lies_otherwise_in_a_folder_is_written_too_with_an_adapter(tmp_path: Path, case: str) -> None:
+    model_type, settings = deepcopy(MODELS[case])
+    write_folder(tmp_path / "base", model_type, **settings)
+    targets = ("c_attn", "c_proj") if case == "gpt2" else ("q_proj",)
+    for adapter in (None, write_adapter(tmp_path / "base", tmp_path / "adapter", target_modules=targets)):
+        out = tmp_path / f"out-{bool(adapter)}"
+        export_gguf(tmp_path / "base", out, "F32", adapter=adapter)
+        convert_gguf(out / MODEL_FILE, out / "back")
+        assert torch.allclose(logits(out / "back"), logits(tmp_path / "base", adapter), atol=1e-4)
+
+
+@pytest.mark.parametrize("number", ["Q8_0", "Q4_K_M"])
+def test_a_mixtures_experts_are_quantised_each(tmp_path: Path, number: str) -> None:
+    sizes = {"hidden_size": 256, "moe_intermediate_size": 256, "num_attention_heads": 4, "head_dim": 64}
+    write_folder(tmp_path / "base", "qwen3_moe", **MODELS["qwen3_moe"][1] | sizes)
+    export_gguf(tmp_path / "base", tmp_path / "out", number)
+    tensors = {tensor.name: tensor for tensor in GGUFReader(tmp_path / "out" / MODEL_FILE).tensors}
+    experts = tensors["blk.0.ffn_up_exps.weight"]
+    assert experts.tensor_type.name == {"Q8_0": "Q8_0", "Q4_K_M": "Q4_K"}[number]
+    # The choice of experts is kept exact.
+    assert tensors["blk.0.ffn_gate_inp.weight"].tensor_type.name == "F32"
+    stored = load_file(tmp_path / "base/model.safetensors")
+    for index, values in enumerate(dequantize(experts.data, experts.tensor_type)):
+        expected = stored[f"model.layers.0.mlp.experts.{index}.up_proj.weight"].numpy()
+        assert np.abs(values - expected).max() < np.abs(expected).max() / 8
 
 
 def test_an_adapter_that_changes_nothing_is_refused(base: Path, tmp_path: Path) -> None:
