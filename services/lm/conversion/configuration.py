@@ -84,6 +84,8 @@ def _norms(keys: Keys, family: Family) -> dict[str, object]:
 def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object]:
     """What only some families have."""
     config: dict[str, object] = {}
+    for key, constant in family.constants.items():
+        keys.check(key, constant)
     for setting in family.settings:
         default = None if setting.is_needed else setting.default or 0.0
         value = keys.real(setting.key, default, may_be_zero=setting.default is None)

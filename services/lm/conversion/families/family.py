@@ -162,6 +162,7 @@ class Family:
         layers: What the names of a layer's tensors begin with in a folder, before its number.
         names: Other names that `config.json` has for what others call `hidden_size` and so on; "" for none.
         is_rotary: Heads are turned by their positions.
+        constants: Numbers that its files say by key, always the same.
         more: What else `config.json` says of a model of these dimensions.
     """
 
@@ -189,6 +190,7 @@ class Family:
     layers: str = "model.layers"
     names: dict[str, str] = field(default_factory=dict)
     is_rotary: bool = True
+    constants: dict[str, int] = field(default_factory=dict)
     more: Callable[[Dimensions], dict[str, object]] = lambda sizes: {}
 
     @property
@@ -216,7 +218,8 @@ class Family:
         """The keys of its metadata that other architectures do not have."""
         window = ("attention.sliding_window",) if self.windows or self.ignores_window else ()
         pattern = ("attention.sliding_window_pattern", "rope.freq_base_swa") if self.windows else ()
-        return frozenset((*(setting.key for setting in (*self.settings, self.epsilon)), *window, *pattern))
+        settings = (setting.key for setting in (*self.settings, self.epsilon))
+        return frozenset((*settings, *self.constants, *window, *pattern))
 
     def query_scalar(self, sizes: Dimensions) -> int:
         """What the square root of the query is divided by, as llama.cpp has it."""

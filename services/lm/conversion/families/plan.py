@@ -168,6 +168,7 @@ def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry
         "attention.key_length": (sizes.head, "UINT32"),
         "attention.value_length": (sizes.head, "UINT32"),
     }
+    values |= {key: (value, "UINT32") for key, value in family.constants.items()}
     epsilon = family.epsilon
     values[epsilon.key] = (getattr(config, epsilon.name) if epsilon.name else epsilon.default, "FLOAT32")
     for setting in family.settings:

@@ -17,7 +17,7 @@ from services.lm.folders.weights import weight_files
 from services.trainer.domain.memory import ModelShape
 from services.trainer.domain.spec import ScratchConfig
 
-_NO_LAYERS = ("embed_tokens", "lm_head", "wte", "wpe", "embed_out", "embed_in")
+_NO_LAYERS = ("embed_tokens", "lm_head", "wte", "wpe", "embed_out", "embed_in", "word_embeddings")
 
 
 @lru_cache(maxsize=8)

@@ -38,6 +38,7 @@ SHARED: dict[str, dict[str, Any]] = {
     "mixtral": EXPERTS,
     "qwen2_moe": EXPERTS | {"shared_expert_intermediate_size": 16},
     "qwen3_moe": EXPERTS | {"head_dim": 8},
+    "minimax_m2": EXPERTS | {"head_dim": 8},
     "gpt2": GPT2 | DROPS,
     "opt": {"ffn_dim": 48, "word_embed_proj_dim": 32, "dropout": 0.0, "init_std": 0.2},
     "phi3": {"original_max_position_embeddings": 256} | DROPS,
