@@ -34,6 +34,8 @@ _NAME_OF = {
     "spec.grpo.reward_weights": "grader",
     **{f"spec.{name}": name.rpartition(".")[2] for name in ("batch_size", "seed", "dpo.beta")},
 }
+# Where a field stands goes without saying.
+_PARTS = ("body", "query", "path", "header")
 # What OpenAI says of a field that it does not know, or misses.
 _CODE_OF = {"extra_forbidden": "unknown_parameter", "missing": "missing_required_parameter"}
 
@@ -103,10 +105,11 @@ def told_error(error: Exception) -> OpenAIError:
         first = error.errors()[0]
         if first["type"] == "json_invalid":
             return OpenAIError("The body is no JSON.", code="invalid_value")
-        place = ".".join(str(part) for part in first["loc"] if part != "body")
+        place = ".".join(str(part) for part in first["loc"] if part not in _PARTS)
         return OpenAIError(sentence_of(error), param=place, code=_CODE_OF.get(first["type"], "invalid_value"))
     status = error.status_code if isinstance(error, HTTPException) else _SERVER_ERROR
-    return OpenAIError(f"{getattr(error, 'detail', 'The gateway met an unexpected error')}.", status=status)
+    detail = str(getattr(error, "detail", "The gateway met an unexpected error"))
+    return OpenAIError(f"{detail.rstrip('.')}.", status=status)
 
 
 def _service_error(error: ServiceError) -> OpenAIError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 _MOST_STOPS = 16
 _MOST_PROMPTS = 128
@@ -110,6 +110,15 @@ class NamedTool(BaseModel):
     function: NamedFunction
 
 
+def _tool_choice(value: Any) -> Any:
+    """Return what is read, or say in one sentence what can be: of a union each of its members would say its own."""
+    if isinstance(value, dict) and value.get("type") == "function" and isinstance(value.get("function"), dict):
+        return NamedTool.model_validate(value)
+    if value in ("none", "auto", "required"):
+        return value
+    raise ValueError("use none, auto, required, or a function by its name; other choices are not built")
+
+
 class JsonSchema(BaseModel):
     """What an answer must fit; it is held to it whether or not it says `strict`."""
 
@@ -170,7 +179,7 @@ class ChatBody(SamplingBody):
 
     messages: list[MessageBody] = Field(min_length=1)
     tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS)] | None = None
-    tool_choice: Literal["none", "auto", "required"] | NamedTool | None = None
+    tool_choice: Annotated[Literal["none", "auto", "required"] | NamedTool | None, BeforeValidator(_tool_choice)] = None
     parallel_tool_calls: bool = Field(default=True, description="Without it an answer has one call at most.")
     max_tokens: int | None = Field(default=None, ge=1, lt=2**31)
     max_completion_tokens: int | None = Field(default=None, ge=1, lt=2**31)

@@ -25,6 +25,7 @@ app.add_typer(checkpoints, name="checkpoints")
 JobId = Annotated[str, typer.Argument(help="A training job.")]
 Step = Annotated[int, typer.Argument(min=1, help="The step after which it was taken.")]
 _NAMES = {
+    "validation_dataset_version_id": "validation",
     "trained_weights": "weights",
     "lora.r": "rank",
     "dpo.beta": "dpo-beta",

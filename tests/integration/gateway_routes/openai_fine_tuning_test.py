@@ -63,10 +63,10 @@ def test_a_file_that_a_job_has_read_stays(front: Front) -> None:
 
 def test_each_wrong_line_of_a_file_is_named(front: Front) -> None:
     with pytest.raises(openai.BadRequestError) as caught:
-        _file(front, CHAT, "{", {"messages": [ASK]}, CHAT)
+        _file(front, CHAT, "{", {"messages": [ASK]}, {"messages": [ASK], "case": {}, "profile_id": "text"}, CHAT)
     body: Any = caught.value.body
     assert (body["param"], body["code"]) == ("file", "invalid_jsonl")
-    assert "Line 2 " in body["message"] and "Line 3 " in body["message"]
+    assert all(part in body["message"] for part in ("Line 2 ", "Line 3 has no messages", "Line 4 holds no case"))
 
 
 def test_jobs_and_their_events_are_paged(front: Front) -> None:
@@ -124,3 +124,6 @@ def test_other_purposes_and_filters_are_refused_by_name(front: Front) -> None:
         front.openai.files.create(file=("a", b"{}"), purpose="vision")
     with pytest.raises(openai.BadRequestError, match="Unknown parameter"):
         front.openai.fine_tuning.jobs.list(metadata={"a": "b"})
+    with pytest.raises(openai.BadRequestError) as caught:
+        front.openai.fine_tuning.jobs.list(limit=0)
+    assert caught.value.param == "limit"

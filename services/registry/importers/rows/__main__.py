@@ -92,9 +92,10 @@ def _answered(messages: Any, row: Mapping[str, Any]) -> Any:
         return messages
     try:
         profile, case = get_profile(row["profile_id"]), case_from_document(row["case"])
-    except (UnknownProfile, CaseError):
-        # The row's own check says what is wrong.
-        return messages
+    except UnknownProfile as error:
+        raise RowError("has no profile_id that this version knows") from error
+    except CaseError as error:
+        raise RowError(f"holds no case: {error}".rstrip(".")) from error
     return with_answer(messages, profile.read_answer(profile.reference_answer(case)))
 
 

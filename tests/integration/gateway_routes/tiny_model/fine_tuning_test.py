@@ -32,7 +32,7 @@ async def _file(real: Real, *rows: Any, name: str = "rows.jsonl") -> Any:
 async def _until(real: Real, job_id: str, *states: str) -> Any:
     async with asyncio.timeout(PATIENCE_SECONDS):
         while (job := await real.client.fine_tuning.jobs.retrieve(job_id)).status not in states:
-            assert job.status not in ("failed", "cancelled"), job.error
+            assert job.status in ("validating_files", "queued", "running", "paused"), job.error
             await asyncio.sleep(0.1)
     return job
 
@@ -103,4 +103,9 @@ async def test_preferences_and_graded_answers_train_too(real: Real) -> None:
         )
         ended = await _until(real, job.id, "succeeded")
         assert (ended.method.type, ended.fine_tuned_model) == (way["type"], f"{MODEL}-{way['type']}@1")
+    file = await _file(real, CHAT)
+    job = await real.client.fine_tuning.jobs.create(model=BASE, training_file=file.id, method=preferences)
+    failed = await _until(real, job.id, "failed")
+    assert (failed.error.code, failed.error.param) == ("invalid_training_file", "training_file")
+    assert "rejected" in failed.error.message
     assert ended.method.reinforcement.grader.weights == {"conforming": 1.0, "format": 0.5}

@@ -59,6 +59,7 @@ def test_otherwise_an_answer_is_free(more: dict[str, Any]) -> None:
     ("more", "said"),
     [
         ({"tool_choice": "required"}, "there are no tools"),
+        ({"tools": [LOOK], "tool_choice": {"type": "allowed_tools"}}, "other choices are not built"),
         ({"tools": [LOOK], "tool_choice": NAMED}, "'weather', which is none of the tools"),
         ({"tools": [LOOK], "response_format": {"type": "json_object"}}, "set tool_choice to none"),
         ({"response_format": {"type": "json_schema"}}, "need each other"),
