@@ -17,13 +17,15 @@ from playwright.sync_api import BrowserContext, FilePayload, Page, Response, exp
 from tests.e2e.browser_test import CHROMIUM, PATIENCE_MS, QUIET
 from tests.integration.processes import start_service
 from tests.integration.system_process import SystemProcess
-from tests.machine import free_port
+from tests.machine import free_ports
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
 START_SECONDS = 10.0
-# The first server takes the path off and hides what the browser asked; the second keeps both, and says a wrong host.
+KEY = "the first key of a gateway in a test"
+# The first server takes the path off and hides what the browser asked; the second keeps both, and says a wrong host;
+# the third is like the first, before a gateway that asks for a login.
 CONFIGURATION = """
 daemon off; pid {folder}/pid; error_log {folder}/error.log; events {{}}
 http {{
@@ -37,6 +39,7 @@ http {{
       proxy_pass http://{gateway}; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Host evil.example;
     }}
   }}
+  server {{ listen 127.0.0.1:{locked}; location /drill/ {{ proxy_pass http://{locked_gateway}/; }} }}
 }}
 """
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -49,10 +52,15 @@ if NGINX is None and os.environ.get("CI") != "true":
 class Proxy:
     port: int
     keeping_port: int
+    locked_port: int
 
     @property
     def url(self) -> str:
         return f"http://lab.example:{self.port}/drill"
+
+    @property
+    def locked_url(self) -> str:
+        return f"http://lab.example:{self.locked_port}/drill"
 
     def ask(self, path: str, *, keeping: bool, **headers: str) -> tuple[int, str, bytes]:
         """Send what a browser would send to the outside address; return status, Location and body."""
@@ -65,10 +73,15 @@ class Proxy:
 
 @pytest.fixture(scope="module")
 def proxy(tmp_path_factory: pytest.TempPathFactory, system: SystemProcess) -> Iterator[Proxy]:
-    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(free_port(), free_port())
-    settings = {"port": 0, "outside_url": f"{one.url}/"}
-    with start_service("gateway", folder, **settings, **system.addresses) as gateway:
+    folder, one = tmp_path_factory.mktemp("proxy"), Proxy(*free_ports(3))
+    (folder / "key").write_text(KEY)
+    asks = {"authentication": "on", "admin_key_file": folder / "key", "outside_url": f"{one.locked_url}/"}
+    with (
+        start_service("gateway", folder, port=0, outside_url=f"{one.url}/", **system.addresses) as gateway,
+        start_service("gateway", folder / "locked", port=0, **asks, **system.addresses) as locked,
+    ):
         places = {"folder": folder, "gateway": gateway.address, "port": one.port, "keeping": one.keeping_port}
+        places |= {"locked": one.locked_port, "locked_gateway": locked.address}
         (folder / "nginx.conf").write_text(CONFIGURATION.format(**places))
         assert NGINX
         with subprocess.Popen([NGINX, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]) as process:
@@ -166,3 +179,25 @@ def test_pages_documents_and_redirects_name_the_outside_address(proxy: Proxy, ke
 def test_commands_work_through_the_path(proxy: Proxy) -> None:
     gateway = Gateway(f"http://127.0.0.1:{proxy.port}/drill/")
     assert gateway.get("/model-versions")["model_versions"]
+
+
+def test_a_person_logs_in_and_out_through_the_path(context: BrowserContext, proxy: Proxy) -> None:
+    page = context.new_page()
+    page.set_default_navigation_timeout(60_000)
+    outside: list[str] = []
+    inside = (f"{proxy.locked_url}/", "data:", "blob:")
+    page.on("response", lambda response: None if response.url.startswith(inside) else outside.append(response.url))
+    page.goto(f"{proxy.locked_url}/test-suites")
+    page.get_by_label("Key").fill(KEY)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url(f"{proxy.locked_url}/test-suites")
+    page.get_by_role("link", name="Models", exact=True).click()
+    page.get_by_label("Import a model").fill("/no/such/model.gguf")
+    page.get_by_role("button", name="Import").click()
+    expect(page.locator("#import-message .notice")).to_be_visible()
+    page.goto(f"{proxy.locked_url}/settings")
+    page.get_by_role("button", name="Log out").click()
+    page.goto(f"{proxy.locked_url}/settings")
+    assert page.url.startswith(f"{proxy.locked_url}/login?next=")
+    page.close()
+    assert outside == []
