@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.storm.mutants import MUTANTS
-from tests.storm.storm import Plan, Report, as_document, run_storm, storm_folder, write_report
+from tests.storm.storm import Plan, Report, as_document, run_storm, write_report
 
 _JOBS_PER_MINUTE = 20
 _MUTANT_MINUTES = 0.75
@@ -27,17 +29,18 @@ def main() -> int:
         database="postgresql" if mutant and mutant.is_replicated else arguments.database,
         mutant=arguments.mutant,
     )
-    report = asyncio.run(_run(plan, arguments.folder, arguments.report))
+    folder = arguments.folder or Path(tempfile.mkdtemp(prefix="drillyard-storm-"))
+    folder.mkdir(parents=True, exist_ok=arguments.folder is None)
+    report = asyncio.run(run_storm(plan, folder))
+    if arguments.report is not None:
+        write_report(report, arguments.report)
     _show(report)
-    return 0 if report.judgement.is_good != bool(mutant) else 1
-
-
-async def _run(plan: Plan, folder: Path | None, report_path: Path | None) -> Report:
-    with storm_folder(folder) as place:
-        report = await run_storm(plan, place)
-        if report_path is not None:
-            write_report(report, report_path)
-        return report
+    is_as_promised = report.judgement.is_good != bool(mutant)
+    if arguments.folder or not is_as_promised:
+        print(f"Logs, databases and artifacts are kept in {folder}.")
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return 0 if is_as_promised else 1
 
 
 def _arguments() -> argparse.Namespace:
@@ -47,7 +50,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=0, help="20 a minute")
     parser.add_argument("--database", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--mutant", choices=("", *MUTANTS), default="")
-    parser.add_argument("--folder", type=Path, help="a new folder, which is kept")
+    parser.add_argument(
+        "--folder", type=Path, help="a new folder, which is kept; else one that is kept when a promise was broken"
+    )
     parser.add_argument("--report", type=Path, help="a file for the report as JSON")
     return parser.parse_args()
 

@@ -6,12 +6,10 @@ import asyncio
 import contextlib
 import json
 import random
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,19 +149,6 @@ async def _latencies(stack: Stack, callers: Callers) -> AsyncIterator[None]:
     finally:
         process.kill()
         await process.wait()
-
-
-@contextlib.contextmanager
-def storm_folder(path: Path | None) -> Iterator[Path]:
-    """Lend a new folder; the one at `path` is kept, else one that is removed."""
-    folder = path or Path(tempfile.mkdtemp(prefix="drillyard-storm-"))
-    if path is not None:
-        path.mkdir(parents=True)
-    try:
-        yield folder
-    finally:
-        if path is None:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def as_document(report: Report) -> dict[str, object]:
