@@ -107,6 +107,10 @@ def from_exception(error: BaseException) -> ServiceError | None:
     """Return the error that an exception from below stands for, or None when it is a fault of the program."""
     if isinstance(error, ServiceError):
         return error
+    if isinstance(error, BaseExceptionGroup):
+        # Tasks that ended together: the first error that a caller can understand, unless one is a fault.
+        known = [from_exception(inner) for inner in error.exceptions]
+        return known[0] if all(known) else None
     if isinstance(error, OSError) and error.errno in _DISK_FULL:
         return no_space(str(error.filename or "the data folder"))
     if "database or disk is full" in str(error):

@@ -190,7 +190,8 @@ class Database:
             return DatabaseAway(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
         if type(error).__name__ == "DataError":
             return InvalidArgument("A value cannot be stored: it holds NUL or is out of range.", "Send plain text.")
-        if error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+        is_cut_off = getattr(error.orig, "sqlstate", "") == _IDLE_IN_TRANSACTION
+        if is_cut_off or error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
             return self._away()
         return _without_values(error)
 
@@ -239,4 +240,6 @@ def _postgresql_limits(lease_seconds: float) -> dict[str, Any]:
 
 
 _MAX_IDLE_IN_TRANSACTION_MS = 5_000
+# PostgreSQL's code for a connection that it closed for that limit.
+_IDLE_IN_TRANSACTION = "25P03"
 _URL_HINT = "Use sqlite+aiosqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."

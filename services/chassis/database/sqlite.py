@@ -76,6 +76,9 @@ async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
         while not task.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.wait({task})
+        if not task.cancelled():
+            # Nobody else takes note of how it failed, and asyncio would log it as forgotten.
+            task.exception()
         raise
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import structlog
 
-from services.chassis.errors import FailedPrecondition, ServiceError, Unavailable
+from services.chassis.errors import DatabaseAway, FailedPrecondition, ServiceError, Unavailable
 from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
@@ -44,9 +44,9 @@ class Reconciler:
                 self._bell.clear()
                 try:
                     await self.turn()
-                except ServiceError as error:
+                except* ServiceError as errors:
                     # What runs goes on while the database is away.
-                    _log.warning("deployments_not_seen", reason=str(error))
+                    _log.warning("deployments_not_seen", reason="; ".join(map(str, errors.exceptions)))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._bell.wait(), min(_PAUSE_SECONDS, self._lease_seconds / 3))
         finally:
@@ -85,6 +85,9 @@ class Reconciler:
             return DeploymentStatus(DeploymentState.FAILED, problem)
         try:
             return await deployer.serve(deployment, await self._served(deployment))
+        except DatabaseAway:
+            # That says nothing of the deployment, which goes on.
+            raise
         except Unavailable as error:
             return DeploymentStatus(DeploymentState.STARTING, error.problem, deployment.base_url)
         except ServiceError as error:

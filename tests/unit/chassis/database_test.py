@@ -1,4 +1,5 @@
 import asyncio
+import gc
 import os
 import random
 import sqlite3
@@ -9,15 +10,16 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psycopg.errors
 import pytest
 from sqlalchemy import text
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, InternalError
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database, refuse_network_filesystem
 from services.chassis.database.migration import migrate
-from services.chassis.database.sqlite import SteadyConnection
-from services.chassis.errors import FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
+from services.chassis.database.sqlite import SteadyConnection, to_the_end
+from services.chassis.errors import DatabaseAway, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from services.chassis.jobs import SqlJobStore, fence
 
 
@@ -218,3 +220,33 @@ async def test_a_connection_that_is_stopped_while_it_closes_is_closed(tmp_path: 
     async with asyncio.timeout(30):
         await closing
         await asyncio.to_thread(connection._thread.join)
+
+
+async def test_an_error_after_a_cancel_is_no_forgotten_one() -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(str(context["message"])))
+    begun, ends = asyncio.Event(), asyncio.Event()
+
+    async def fails() -> None:
+        begun.set()
+        await ends.wait()
+        raise TimeoutError
+
+    waiting = asyncio.create_task(to_the_end(fails()))
+    await begun.wait()
+    waiting.cancel()
+    await asyncio.sleep(0)
+    ends.set()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    del waiting
+    gc.collect()
+    await asyncio.sleep(0)
+    assert complaints == []
+
+
+async def test_a_connection_that_postgresql_closed_for_idling_is_a_database_that_is_away(database: Database) -> None:
+    error = InternalError("COMMIT", {}, psycopg.errors.IdleInTransactionSessionTimeout("terminating connection"))
+    with pytest.raises(DatabaseAway):
+        async with database.session():
+            raise error

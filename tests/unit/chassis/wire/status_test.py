@@ -90,6 +90,14 @@ def test_a_full_disk_is_an_exhausted_resource_that_names_the_folder(number: int)
 def test_faults_of_the_program_stay_unknown() -> None:
     assert from_exception(KeyError("x")) is None
     assert from_exception(OSError(errno.EIO, "io")) is None
+    assert from_exception(ExceptionGroup("tasks", [Internal("x."), KeyError("x")])) is None
+
+
+def test_of_tasks_that_ended_together_the_first_error_is_told() -> None:
+    group = ExceptionGroup("tasks", [ExceptionGroup("inner", [Internal("one.")]), Internal("other.")])
+    known = from_exception(group)
+    assert isinstance(known, Internal)
+    assert known.problem == "one."
 
 
 async def test_calls_and_watches_are_bounded_apart_and_health_is_not() -> None:
