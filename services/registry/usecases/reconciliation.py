@@ -44,9 +44,9 @@ class Reconciler:
                 self._bell.clear()
                 try:
                     await self.turn()
-                except* ServiceError as errors:
+                except ServiceError as error:
                     # What runs goes on while the database is away.
-                    _log.warning("deployments_not_seen", reason="; ".join(map(str, errors.exceptions)))
+                    _log.warning("deployments_not_seen", reason=str(error))
                 with suppress(TimeoutError):
                     await asyncio.wait_for(self._bell.wait(), min(_PAUSE_SECONDS, self._lease_seconds / 3))
         finally:
@@ -57,9 +57,11 @@ class Reconciler:
         if not await self._store.is_reconciler(self._owner, self._lease_seconds):
             await self._close()
             return
-        async with asyncio.TaskGroup() as group:
-            for deployment in await self._store.all():
-                group.create_task(self._look_at(deployment))
+        looks = [self._look_at(deployment) for deployment in await self._store.all()]
+        # Not a group of tasks: it ends all for one that failed, and loses a cancel that comes with an error.
+        for error in await asyncio.gather(*looks, return_exceptions=True):
+            if error is not None:
+                raise error
 
     async def _look_at(self, deployment: Deployment) -> None:
         if deployment.state is DeploymentState.STOPPING:
