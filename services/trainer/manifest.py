@@ -153,18 +153,19 @@ def newest_verified(parent: Path, config_digest: str) -> tuple[Checkpoint | None
     """Return the newest checkpoint that verifies, and a sentence for each newer one that does not.
 
     Those are renamed so that no later search finds them; folders without a manifest are removed. Call it only while
-    nothing writes in `parent`.
+    nothing writes in `parent`; what an attempt that is on its way out removes meanwhile is passed over.
     """
     sentences: list[str] = []
     for place in places(parent):
-        if not (place.path / MANIFEST).exists():
-            shutil.rmtree(place.path)
-            continue
-        try:
-            return verify(place.path, config_digest), sentences
-        except BadCheckpointError as error:
-            place.path.rename(place.path.with_name(place.path.name + QUARANTINED))
-            sentences.append(f"The checkpoint of step {place.step} was set aside: {error}.")
+        with contextlib.suppress(FileNotFoundError):
+            if not (place.path / MANIFEST).exists():
+                shutil.rmtree(place.path)
+                continue
+            try:
+                return verify(place.path, config_digest), sentences
+            except BadCheckpointError as error:
+                place.path.rename(place.path.with_name(place.path.name + QUARANTINED))
+                sentences.append(f"The checkpoint of step {place.step} was set aside: {error}.")
     return None, sentences
 
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import tempfile
+import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from services.trainer.domain.plan import AttemptPlan
 
 # The path of a Unix socket ends at 107 bytes.
 _MAX_PARENT_LENGTH = 80
+_START_SECONDS = 60.0
 _SCRATCH = "dy-"
 _LINK = "scratch"
 _JOB = "job"
@@ -176,9 +178,10 @@ def _make_scratch_folder(attempt: Path) -> Path:
 def _assign(group: ProcessGroup, training_job_id: str, attempt: Path) -> None:
     """Write down which job the processes serve now, and give the attempt their folder and their log."""
     link, log = attempt / _LINK, attempt / LOG
-    if link.readlink() != group.folder:
-        link.readlink().rmdir()
-        link.unlink()
+    if _folder_of(link) != group.folder:
+        if own := _folder_of(link):
+            own.rmdir()
+        link.unlink(missing_ok=True)
         link.symlink_to(group.folder)
         # One file with two names stays with each attempt, whichever is removed first.
         with suppress(FileNotFoundError):
@@ -191,23 +194,40 @@ def _assign(group: ProcessGroup, training_job_id: str, attempt: Path) -> None:
 def _clear(attempts: Path, training_job_id: str, own: set[Path]) -> int:
     num_ended = 0
     for link in attempts.glob(f"*/{_LINK}"):
-        folder = link.readlink()
+        folder = _folder_of(link)
         # Processes that wait, or do another job's plan by now, are not this job's.
-        if folder in own:
+        if folder is None or folder in own:
             continue
         if folder.name.startswith(_SCRATCH) and _job_of(folder) in ("", training_job_id):
             num_ended += end_leftovers(folder)
-        link.unlink()
+        link.unlink(missing_ok=True)
     return num_ended
+
+
+def _folder_of(link: Path) -> Path | None:
+    """Return where a link leads; None when another job's start, or another process, has just removed it."""
+    try:
+        return link.readlink()
+    except FileNotFoundError:
+        return None
 
 
 def _remove_abandoned(attempts_folder: Path) -> None:
     """Remove the folders of processes that waited for a plan as their service was killed; they have ended with it."""
     for link in list(attempts_folder.glob(f"*/*/{_LINK}")):
-        folder = link.readlink()
-        if folder.name.startswith(_SCRATCH) and (folder / SOCKET).exists() and not _is_served(folder / SOCKET):
+        folder = _folder_of(link)
+        if folder and folder.name.startswith(_SCRATCH) and _is_abandoned(folder / SOCKET):
             end_leftovers(folder)
-            link.unlink()
+            link.unlink(missing_ok=True)
+
+
+def _is_abandoned(path: Path) -> bool:
+    try:
+        age = time.time() - path.stat().st_mtime
+    except FileNotFoundError:
+        return False
+    # One that has just come is not heard yet.
+    return age > _START_SECONDS and not _is_served(path)
 
 
 def _is_served(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from services.chassis.errors import ResourceExhausted
+from services.trainer import manifest
 from services.trainer.manifest import (
     MANIFEST,
     QUARANTINED,
@@ -134,6 +136,22 @@ def test_a_folder_without_a_manifest_is_removed(tmp_path: Path) -> None:
     found, sentences = newest_verified(tmp_path, CONFIG)
     assert found is not None and found.step == 10 and sentences == []
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000010-attempt-001"]
+
+
+def test_a_checkpoint_that_is_removed_during_the_look_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 10)
+    newest, digest = save(tmp_path, 20), manifest._hex_digest
+
+    def digest_of(path: Path) -> str:
+        if path.is_relative_to(newest):
+            shutil.rmtree(newest)
+        return digest(path)
+
+    monkeypatch.setattr(manifest, "_hex_digest", digest_of)
+    found, sentences = newest_verified(tmp_path, CONFIG)
+    assert found is not None and (found.step, sentences) == (10, [])
 
 
 def test_there_may_be_no_checkpoint_at_all(tmp_path: Path) -> None:

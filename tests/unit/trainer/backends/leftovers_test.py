@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -101,9 +102,34 @@ async def test_folders_of_a_killed_service_go_with_the_next_attempt(tmp_path: Pa
         server.listen()
         await RayLocalBackend(tmp_path).prepare(PLAN)
         assert is_there(scratch)
+    # Its service may be one that has just bound the socket, and is about to listen.
+    await RayLocalBackend(tmp_path).prepare(PLAN)
+    assert is_there(scratch)
+    os.utime(scratch / "plans", (0, 0))
     await RayLocalBackend(tmp_path).prepare(PLAN)
     assert not is_there(scratch)
     assert await RayLocalBackend(tmp_path).clear(JOB) == 0
+
+
+def test_folders_that_others_remove_meanwhile_are_passed_over(
+    tmp_path: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempt = tmp_path / JOB / "attempt-001"
+    attempt.mkdir(parents=True)
+    (attempt / "scratch").symlink_to(scratch)
+    (scratch / "plans").touch()
+    os.utime(scratch / "plans", (0, 0))
+
+    def another_does(folder: Path) -> int:
+        shutil.rmtree(folder)
+        (attempt / "scratch").unlink()
+        return 0
+
+    monkeypatch.setattr("services.trainer.backends.ray_local.end_leftovers", another_does)
+    asyncio.run(RayLocalBackend(tmp_path).prepare(replace(PLAN, attempt=2)))
+    scratch.mkdir()
+    (attempt / "scratch").symlink_to(scratch)
+    assert asyncio.run(RayLocalBackend(tmp_path).clear(JOB)) == 0
 
 
 async def test_an_attempt_that_takes_more_memory_than_it_may_is_ended_whole(tmp_path: Path) -> None:
