@@ -85,7 +85,7 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
         judge_training(places, judgement, folder)
         judge_loops(places, judgement)
         await judge_versions(places, judgement, folder)
-        judge_folders(folder, judgement)
+        judge_folders(folder, judgement, are_shared=plan.database == "postgresql")
     return Report(
         plan,
         judgement,
