@@ -28,7 +28,7 @@ from services.registry.ports.deployment import ServedVersion
 from tests.machine import command_of
 from tests.unit.lm.gguf.models import write
 
-_HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/registry/deployments_test.py"
+_HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/registry/deployments/deployments_test.py"
 pytestmark = pytest.mark.skipif(not os.environ.get("LLAMA_SERVER"), reason=f"llama.cpp's server is absent: {_HOW}")
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
