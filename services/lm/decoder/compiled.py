@@ -32,7 +32,16 @@ _FAST: Final = {"reassoc", "contract", "arcp", "nsz"}
 
 def compiled(function: Callable[..., Any]) -> Any:
     """The function as machine code, made at its first call and kept on disk where there is a place to keep it."""
-    options: dict[str, Any] = {"nogil": True, "fastmath": _FAST, "error_model": "numpy", "boundscheck": False}
+    return _compiled(function, _FAST)
+
+
+def compiled_exactly(function: Callable[..., Any]) -> Any:
+    """The same, where each step is rounded as it is written: every processor gives the same bits."""
+    return _compiled(function, set())
+
+
+def _compiled(function: Callable[..., Any], freedom: set[str]) -> Any:
+    options: dict[str, Any] = {"nogil": True, "fastmath": freedom, "error_model": "numpy", "boundscheck": False}
     dispatcher: Dispatcher = numba.njit(**options)(function)
     try:
         dispatcher.enable_caching()
@@ -77,7 +86,9 @@ def _narrowed(_context: Any, value: Any) -> Any:
 
 
 @intrinsic
-def _nearest(_context: Any, value: Any) -> Any:
+def nearest(_context: Any, value: Any) -> Any:
+    """The whole number next to a float32, the even one of two."""
+
     def code(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
         return builder.call(builder.module.declare_intrinsic("llvm.rint", [_FLOAT]), arguments)
 
@@ -146,7 +157,7 @@ def exponential(x: Any) -> Any:
     2^(n + f) with f of at most a half: Taylor's polynomial of degree 6 gives 2^f.
     """
     scaled = min(max(x * np.float32(1.44269504), np.float32(-126.0)), np.float32(126.0))
-    whole = _nearest(scaled)
+    whole = nearest(scaled)
     f = scaled - whole
     p = np.float32(1.54035304e-4)
     p = p * f + np.float32(1.33335581e-3)

@@ -14,12 +14,11 @@ from gguf import GGMLQuantizationType as Kind
 from gguf.quants import quantize
 from numpy.typing import NDArray
 
-from services.lm.conversion.writing.k_quants import encode_q4_k, encode_q5_k, encode_q6_k
 from services.lm.errors import InvalidModelFile
 
 Bytes = NDArray[np.uint8]
 
-_ENCODERS: Final = {Kind.Q4_K: encode_q4_k, Kind.Q5_K: encode_q5_k, Kind.Q6_K: encode_q6_k}
+_K_TYPES: Final = frozenset({Kind.Q4_K, Kind.Q5_K, Kind.Q6_K})
 # So many numbers at once stay in the processor's cache.
 _CACHED_NUMBERS: Final = 1 << 16
 # The scales of all quantised types are float16.
@@ -175,10 +174,13 @@ def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
         )
     if kind is Kind.BF16:
         return to_bfloat16(np.ascontiguousarray(values, dtype=np.float32)).data.cast("B")
-    if kind not in _ENCODERS:
+    if kind not in _K_TYPES:
         return np.ascontiguousarray(quantize(values, kind)).data.cast("B")
+    # It brings the compiler, which nothing else here needs.
+    from services.lm.conversion.writing.k_quants import ENCODERS
+
     step = max(1, _CACHED_NUMBERS // values.shape[-1])
-    parts = [_ENCODERS[kind](values[start : start + step]) for start in range(0, len(values), step)]
+    parts = [ENCODERS[kind](values[start : start + step]) for start in range(0, len(values), step)]
     return np.concatenate(parts).data.cast("B")
 
 

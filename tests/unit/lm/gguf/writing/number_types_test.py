@@ -77,6 +77,13 @@ def test_blocks_without_width_are_kept(kind: Kind, values: np.ndarray) -> None:
     assert np.abs(decoded(numbers, kind) - numbers).max() <= max(np.abs(numbers).max() / 15, 1e-8)
 
 
+@pytest.mark.parametrize("kind", [Kind.Q4_K, Kind.Q5_K, Kind.Q6_K], ids=lambda kind: kind.name)
+def test_a_row_gets_the_same_bytes_whatever_stands_beside_it(kind: Kind) -> None:
+    values = (NOISE.standard_t(2, (9, 5120)) * 0.02).astype(np.float32)
+    alone = b"".join(bytes(encode(values[row : row + 1], kind, "t")) for row in range(len(values)))
+    assert bytes(encode(values, kind, "t")) == alone
+
+
 @pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan, 1e6])
 @pytest.mark.parametrize("kind", [Kind.F16, Kind.Q8_0, Kind.Q4_K], ids=lambda kind: kind.name)
 def test_a_number_that_the_type_cannot_hold_is_refused_by_the_tensors_name(kind: Kind, number: float) -> None:
