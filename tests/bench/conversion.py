@@ -2,19 +2,22 @@
 
 Writes random weights in the shape of Llama 2 7B (13.5 GB as bfloat16) and a LoRA of rank 16, runs each conversion in a
 process of its own, and prints a line of JSON for each: peak of resident memory beside what is promised (1.3 times the
-largest tensor as float32, and 300 MB), megabytes of input a second, and how fast the disk takes and gives at that time
-(dd, a GB past the cache). All that it writes is deleted afterwards.
+largest tensor as float32, and 300 MB), megabytes of input a second by the clock and by processor time, and the same
+of a plain copy of the input with SHA-256 right after it. All that it writes is deleted afterwards.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,12 +26,15 @@ from typing import Any, Final
 import numpy as np
 
 from services.lm.conversion.writing.model_folder import write_weights
+from services.lm.conversion.writing.pipeline import write_early
 from services.lm.tiny import write_tiny_model
 
 HIDDEN, FEED, HEADS, VOCABULARY, RANK = 4096, 11008, 32, 32000, 16
 LARGEST_BYTES: Final = VOCABULARY * HIDDEN * 4
 PROMISED_MB: Final = (1.3 * LARGEST_BYTES) / 1e6 + 300
 NUMBERS: Final = (np.random.default_rng(0).standard_normal(1 << 24) * 0.02).astype(np.float32)
+BLOCK: Final = 4 << 20
+COPIED: Final = 2 * 10**9
 POOL: Final = (NUMBERS.view(np.uint32) >> 16).astype(np.uint16).tobytes()
 
 
@@ -88,43 +94,62 @@ def write_adapter(folder: Path, layers: int) -> None:
     (folder / "model.safetensors").rename(folder / "adapter_model.safetensors")
 
 
-def disk_rates(folder: Path) -> dict[str, int]:
-    """How many megabytes a second the disk takes and gives, by dd."""
-    file, rates = folder / "dd", {}
-    ways = {
-        "write": ("if=/dev/zero", f"of={file}", "oflag=direct", "conv=fsync"),
-        "read": (f"if={file}", "of=/dev/null", "iflag=direct"),
+def copied(source: Path) -> dict[str, float]:
+    """What a plain copy of the first 2 GB with SHA-256, on the disk at the end, takes at this time."""
+    hasher, used, start = hashlib.sha256(), time.process_time(), time.monotonic()
+    target, num_bytes = source.parent / "copy", 0
+    with source.open("rb") as reading, target.open("wb") as writing:
+        while (block := reading.read(BLOCK)) and num_bytes < COPIED:
+            hasher.update(block)
+            write_early(writing, block)
+            num_bytes += len(block)
+        os.fsync(writing.fileno())
+    seconds, processor_seconds = time.monotonic() - start, time.process_time() - used
+    target.unlink()
+    return {
+        "copy_mb_per_second": round(num_bytes / 1e6 / seconds),
+        "copy_mb_per_processor_second": round(num_bytes / 1e6 / processor_seconds),
     }
-    for name, way in ways.items():
-        start = time.monotonic()
-        subprocess.run(["dd", *way, "bs=8M", "count=128"], check=True, capture_output=True)
-        rates[f"disk_{name}_mb_per_second"] = round((1 << 30) / 1e6 / (time.monotonic() - start))
-    file.unlink()
-    return rates
+
+
+def peak_mb(process: subprocess.Popen[bytes], peaks: list[float]) -> None:
+    """Note the peak of its resident memory until it ends; `ru_maxrss` would know that of this process before exec."""
+    status = Path(f"/proc/{process.pid}/status")
+    while (text := status.read_text()) and (line := re.search(r"VmHWM:\s+(\d+)", text)):
+        peaks.append(int(line[1]) * 1024 / 1e6)
+        time.sleep(0.02)
 
 
 def measure(name: str, source: Path, *arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "services.lm.conversion", *map(str, arguments)]
-    start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    """Convert as the registry does, in a process with limits, and print what it took."""
+    limits = f"{1 << 40}:{1 << 20}:{1 << 40}"
+    command = [sys.executable, "-m", "services.registry.importers.limits", limits, "services.lm.conversion"]
+    start, peaks = time.monotonic(), list[float]()
+    with subprocess.Popen([*command, *map(str, arguments)], stdout=subprocess.PIPE) as process:
+        watcher = threading.Thread(target=peak_mb, args=(process, peaks))
+        watcher.start()
         assert process.stdout is not None
         last: dict[str, Any] = json.loads(process.stdout.read().splitlines()[-1])
+        watcher.join()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-    seconds = time.monotonic() - start
-    size = sum(file.stat().st_size for file in ([source] if source.is_file() else source.glob("*.safetensors")))
+    seconds, processor_seconds = time.monotonic() - start, usage.ru_utime + usage.ru_stime
+    files = [source] if source.is_file() else sorted(source.glob("*.safetensors"))
+    size = sum(file.stat().st_size for file in files)
     facts = {
         "conversion": name,
         "ok": last["ok"],
         "problem": last.get("problem", ""),
         "input_gb": round(size / 1e9, 2),
+        "output_gb": round(sum(file.stat().st_size for file in Path(arguments[-1]).glob("model*")) / 1e9, 2),
         "seconds": round(seconds, 1),
         "mb_per_second": round(size / 1e6 / seconds, 1),
-        "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1),
-        "peak_mb": round(usage.ru_maxrss * 1024 / 1e6),
+        "processor_seconds": round(processor_seconds, 1),
+        "mb_per_processor_second": round(size / 1e6 / processor_seconds, 1),
+        "peak_mb": round(max(peaks)),
         "promised_mb": round(PROMISED_MB),
         "load": os.getloadavg()[0],
-    } | disk_rates(source.parent)
+    } | copied(files[0])
     print(json.dumps(facts), flush=True)
 
 
@@ -140,16 +165,15 @@ def main() -> None:
         write_base(base, arguments.layers)
         write_adapter(adapter, arguments.layers)
         print(json.dumps({"written": True, "seconds": round(time.monotonic() - start, 1)}), flush=True)
-        measure("merge into BF16", base, "merge", base, adapter, out, "--number-type", "BF16")
-        shutil.rmtree(out, ignore_errors=True)
+        measure("merge into BF16", base, "merge", "--number-type", "BF16", base, adapter, out)
         for number_type in arguments.number_types.split(","):
-            shutil.rmtree(out, ignore_errors=True)
-            measure(f"export as {number_type}", base, "export-gguf", base, out, "--number-type", number_type)
-        file = out / "model.gguf"
-        measure("import of the last", file, "gguf", file, Path(workspace) / "back")
-        shutil.rmtree(Path(workspace) / "back", ignore_errors=True)
-        shutil.rmtree(out, ignore_errors=True)
-        merged = ("export-gguf", base, out, "--number-type", "Q8_0", "--adapter", adapter)
+            shutil.rmtree(out)
+            measure(f"export as {number_type}", base, "export-gguf", "--number-type", number_type, base, out)
+        file, back = out / "model.gguf", Path(workspace) / "back"
+        measure("import of the last", file, "gguf", file, back)
+        shutil.rmtree(back)
+        shutil.rmtree(out)
+        merged = ("export-gguf", "--number-type", "Q8_0", "--adapter", adapter, base, out)
         measure("export as Q8_0 with the adapter merged", base, *merged)
 
 

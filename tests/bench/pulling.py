@@ -1,8 +1,8 @@
 """`python -m tests.bench.pulling [--gigabytes 2] [--pairs 5]`: a pull beside `curl`, from one server on loopback.
 
-The server sends a random file by `sendfile`, in a process of its own. Pulls and curl take turns; each writes the file
-to the same disk, curl without checking anything, a pull with its digest. Prints a line of JSON for each pair, with the
-load of the machine and what the disk takes (dd with fsync), then the median of the ratios.
+The server sends a random file by `sendfile`, in a process of its own. Curl, pulls, and curl with `tee` and `sha256sum`
+take turns; each writes the file to the same disk, curl alone checks nothing. Prints a line of JSON for each turn, with
+the load of the machine, then the medians of a pull's speed in parts of both, and what the disk takes (dd with fsync).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import json
 import multiprocessing
 import os
 import re
+import shlex
 import statistics
 import subprocess
 import tempfile
@@ -88,6 +89,12 @@ def curled(url: str, target: Path) -> None:
     subprocess.run(["curl", "--silent", "--fail", "--noproxy", "*", "--output", target, url], check=True)
 
 
+def checked(url: str, target: Path) -> None:
+    """Fetch it by curl, and compute its digest on the way."""
+    command = f"curl --silent --fail --noproxy '*' {url} | tee {shlex.quote(str(target))} | sha256sum"
+    subprocess.run(["bash", "-o", "pipefail", "-c", command], check=True, stdout=subprocess.DEVNULL)
+
+
 def timed(function: Callable[[], None]) -> tuple[float, float]:
     """Return how many seconds it takes, on the clock and of processors in this process and those that it starts."""
     start, used = time.monotonic(), os.times()
@@ -119,19 +126,23 @@ def main() -> None:
         mine, theirs = multiprocessing.Pipe()
         server = multiprocessing.get_context("spawn").Process(target=serve, args=(folder / "file", theirs), daemon=True)
         server.start()
-        url, ratios = f"http://127.0.0.1:{mine.recv()}/file", []
+        url, pairs = f"http://127.0.0.1:{mine.recv()}/file", list[tuple[float, ...]]()
         for _ in range(arguments.pairs):
             ways = {"curl": partial(curled, url), "pull": partial(pulled, url, digest, size)}
-            facts = {}
+            ways |= {"checked": partial(checked, url)}
+            facts: dict[str, float] = {}
             for name, way in ways.items():
                 os.sync()
                 seconds, processor_seconds = timed(partial(way, folder / name))
                 facts[f"{name}_mb_per_second"] = round(size / 1e6 / seconds)
                 facts[f"{name}_processor_seconds_per_gb"] = round(processor_seconds / size * 1e9, 2)
                 (folder / name).unlink()
-            ratios.append(facts["pull_mb_per_second"] / facts["curl_mb_per_second"])
-            print(json.dumps(facts | {"ratio": round(ratios[-1], 2), "load": os.getloadavg()[0]}), flush=True)
-        print(json.dumps({"median_ratio": statistics.median(ratios), "disk_mb_per_second": disk_rate(folder)}))
+            pairs.append(
+                tuple(facts["pull_mb_per_second"] / facts[f"{way}_mb_per_second"] for way in ("curl", "checked"))
+            )
+            print(json.dumps(facts | {"load": os.getloadavg()[0]}), flush=True)
+        medians = dict(zip(("of_curl", "of_checked"), map(statistics.median, zip(*pairs, strict=True)), strict=True))
+        print(json.dumps(medians | {"disk_mb_per_second": disk_rate(folder)}))
         server.terminate()
 
 

@@ -99,8 +99,7 @@ def _write_tensors(header: Header, layout: Layout, dtype: str, out: BinaryIO, pr
 def _blocks(tensors: list[Tensor], layout: Layout) -> Iterator[_Block]:
     for tensor in tensors:
         target = layout.targets[tensor.name]
-        is_whole = target.scale or target.change
-        for start, stop in [(0, tensor.shape[0])] if is_whole else row_blocks(tensor.shape):
+        for start, stop in row_blocks(tensor.shape, target.unit or tensor.shape[0]):
             yield tensor, start, stop
 
 

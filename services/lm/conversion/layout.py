@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.lm.conversion.configuration import configuration_of, dimensions_of
-from services.lm.conversion.families.arrangement import Change, to_folder
+from services.lm.conversion.families.arrangement import Change, rows_together, to_folder
 from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Dimensions, Family, Part, Shape
 from services.lm.conversion.families.positions import FREQUENCIES, LONG, SHORT
 from services.lm.conversion.header import Header, Tensor
@@ -36,7 +36,8 @@ class Target:
         name: Its new name; with a place for a number where each of its first dimension gets a name of its own.
         shape: The shape that it must have.
         stored: The shape that it gets.
-        change: What puts the numbers of the whole tensor into another order; None for the same.
+        change: What puts numbers into another order; None for the same.
+        unit: So many rows it needs together; 0 for all.
         shift: What GGUF added to each number.
         scale: The tensor of one number that it is multiplied by.
     """
@@ -45,6 +46,7 @@ class Target:
     shape: Shape
     stored: Shape
     change: Change | None = None
+    unit: int = 0
     shift: int = 0
     scale: Tensor | None = None
 
@@ -95,7 +97,8 @@ def _tables(family: Family) -> tuple[str, ...]:
 
 
 def _target(part: Part, sizes: Dimensions, prefix: str = "") -> Target:
-    return Target(prefix + part.folder, part.shape(sizes), part.folder_shape(sizes), to_folder(part, sizes), part.shift)
+    shapes = part.shape(sizes), part.folder_shape(sizes)
+    return Target(prefix + part.folder, *shapes, to_folder(part, sizes), rows_together(part, sizes), part.shift)
 
 
 def _add_layers(layout: Layout, tensors: dict[str, Tensor], sizes: Dimensions, family: Family) -> None:

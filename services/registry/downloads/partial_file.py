@@ -86,20 +86,19 @@ class PartialFile:
         begin = part * self._part_bytes
         return begin + self._counts[part], begin + self._length_of(part) - 1
 
-    def write(self, part: int, pieces: list[bytes]) -> None:
+    def write(self, part: int, content: memoryview) -> None:
         """Add bytes to a part.
 
         Raises:
             OSError: The disk takes no more.
         """
         place = part * self._part_bytes + self._counts[part]
-        for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                num_written = os.pwrite(self._content, view, place)
-                place += num_written
-                view = view[num_written:]
-        self._count(part, self._counts[part] + sum(map(len, pieces)))
+        count = self._counts[part] + len(content)
+        while content:
+            num_written = os.pwrite(self._content, content, place)
+            place += num_written
+            content = content[num_written:]
+        self._count(part, count)
 
     def read(self, place: int, into: memoryview) -> int:
         """Read bytes of the content; the number is returned."""

@@ -56,7 +56,7 @@ class FileRequests:
             ranged = _CONTENT_RANGE.fullmatch(answer.header("content-range"))
             size = ranged[3] if ranged else answer.header("content-length")
             if ranged:
-                answer.read()
+                answer.read_into(memoryview(bytearray(1)))
         if not size.isdigit():
             raise FailedPrecondition(
                 f"{self._file.host} does not tell the size of the file.", "Fetch it from a host that does."

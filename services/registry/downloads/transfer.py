@@ -27,7 +27,7 @@ T = TypeVar("T")
 _WRITE_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.5
 _LAST_PAUSE_SECONDS = 30.0
-_HASH_BYTES = 256 << 10
+_HASH_BYTES = 1 << 20
 # Small files have small parts, so that their beginning, which is hashed first, comes whole soon.
 _LEAST_PART_BYTES = 4 << 20
 _MOST_PARTS = 64
@@ -201,28 +201,27 @@ class Transfer:
     def _receive(self, partial: PartialFile, facts: RemoteFacts, part: int) -> None:
         span = partial.missing_span(part)
         num_left = span[1] - span[0] + 1
-        pieces: list[bytes] = []
+        buffer = memoryview(bytearray(self._limits.write_bytes))
         num_kept, write_time = 0, time.monotonic() + _WRITE_SECONDS
         try:
             with self._requests.part(span, facts.size_bytes, facts.etag) as answer:
-                while piece := answer.read():
+                while num_read := answer.read_into(buffer[num_kept:]):
                     self._check_going_on()
-                    pieces.append(piece)
-                    num_kept += len(piece)
+                    num_kept += num_read
                     if num_kept > num_left:
                         raise _longer(self._file, facts.size_bytes)
-                    if num_kept >= self._limits.write_bytes or time.monotonic() > write_time:
+                    if num_kept == len(buffer) or time.monotonic() > write_time:
                         write_time = time.monotonic() + _WRITE_SECONDS
-                        taken, pieces, num_left, num_kept = pieces, [], num_left - num_kept, 0
-                        self._write(partial, part, taken)
+                        num_taken, num_left, num_kept = num_kept, num_left - num_kept, 0
+                        self._write(partial, part, buffer[:num_taken])
         finally:
-            self._write(partial, part, pieces if num_kept <= num_left else [])
+            self._write(partial, part, buffer[: num_kept if num_kept <= num_left else 0])
         if num_left > num_kept:
             raise PassingFailure(f"{self._file.host} sends less than it announced.")
 
-    def _write(self, partial: PartialFile, part: int, pieces: list[bytes]) -> None:
+    def _write(self, partial: PartialFile, part: int, content: memoryview) -> None:
         with full_disk_told():
-            partial.write(part, pieces)
+            partial.write(part, content)
         self._tell(partial)
 
     def _tell(self, partial: PartialFile) -> int:

@@ -14,15 +14,22 @@ if TYPE_CHECKING:
 Change = Callable[["NDArray[Any]"], "NDArray[Any]"]
 
 
+def rows_together(part: Part, sizes: Dimensions) -> int:
+    """So many rows are put in order together: those of a head, say, or 0 for all."""
+    if part.heads:
+        return part.shape(sizes)[0] // sizes.size(part.heads)
+    return 0 if part.form else 1
+
+
 def to_gguf(part: Part, sizes: Dimensions) -> Change | None:
-    """What makes GGUF's order of a folder's, for a whole tensor of GGUF's shape; None where it is the same."""
+    """What makes GGUF's order of a folder's, of so many rows or a multiple; None where it is the same."""
     return (lambda values: values.T) if part.form == "transposed" else rows_to_gguf(part, sizes)
 
 
 def rows_to_gguf(part: Part, sizes: Dimensions) -> Change | None:
     """The same for the rows alone, of any width: those of the second matrix of a LoRA."""
     if part.heads:
-        return partial(interleave, heads=sizes.size(part.heads))
+        return partial(interleave, head_rows=rows_together(part, sizes))
     return partial(ungroup, heads=sizes.heads, kv_heads=sizes.kv_heads) if part.form == "grouped" else None
 
 
@@ -31,19 +38,19 @@ def to_folder(part: Part, sizes: Dimensions) -> Change | None:
     if part.form == "transposed":
         return lambda values: values.T
     if part.heads:
-        return partial(separate, heads=sizes.size(part.heads))
+        return partial(separate, head_rows=rows_together(part, sizes))
     return partial(group, heads=sizes.heads, kv_heads=sizes.kv_heads) if part.form == "grouped" else None
 
 
-def interleave(values: NDArray[Any], heads: int) -> NDArray[Any]:
+def interleave(values: NDArray[Any], head_rows: int) -> NDArray[Any]:
     """Each head's rows as GGUF has them where neighbours are turned together: the first of each half, and so on."""
-    halves = values.reshape(heads, 2, values.shape[0] // heads // 2, *values.shape[1:])
+    halves = values.reshape(-1, 2, head_rows // 2, *values.shape[1:])
     return halves.swapaxes(1, 2).reshape(values.shape)
 
 
-def separate(values: NDArray[Any], heads: int) -> NDArray[Any]:
+def separate(values: NDArray[Any], head_rows: int) -> NDArray[Any]:
     """The inverse of `interleave`."""
-    pairs = values.reshape(heads, values.shape[0] // heads // 2, 2, *values.shape[1:])
+    pairs = values.reshape(-1, head_rows // 2, 2, *values.shape[1:])
     return pairs.swapaxes(1, 2).reshape(values.shape)
 
 

@@ -22,6 +22,7 @@ class GgufTensor:
         source: Its name in the folder's safetensors.
         values: Makes the numbers that GGUF stores from those of the folder, both float32; `unchanged` for the same.
         is_matrix: It may be quantised.
+        unit: So many rows `values` puts in order together; 0 for all.
     """
 
     name: str
@@ -29,6 +30,7 @@ class GgufTensor:
     source: str
     values: Callable[[NDArray[Any]], NDArray[Any]]
     is_matrix: bool
+    unit: int = 0
 
 
 def unchanged(values: NDArray[Any]) -> NDArray[Any]:

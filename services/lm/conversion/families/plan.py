@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
 
 from services.lm.conversion.families.architectures.table import BY_MODEL_TYPE, why_not
-from services.lm.conversion.families.arrangement import to_gguf
+from services.lm.conversion.families.arrangement import rows_together, to_gguf
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import FOLDER_FORMS, HEAD, Count, Dimensions, Entry, Family, Part, Shape
 from services.lm.conversion.families.positions import full_rope, position_entries, position_tables
@@ -253,7 +253,9 @@ def _tensor(part: Part, name: str, folder_name: str, sizes: Dimensions, rest: di
                 f"tensor {single!r}",
             )
     is_matrix = len(part.sizes) > 1 and name.split(".")[-2] not in _NEVER_QUANTISED
-    return GgufTensor(name, part.shape(sizes), source, stored_values(part, sizes), is_matrix)
+    return GgufTensor(
+        name, part.shape(sizes), source, stored_values(part, sizes), is_matrix, rows_together(part, sizes)
+    )
 
 
 def stored_values(part: Part, sizes: Dimensions) -> Callable[[NDArray[Any]], NDArray[Any]]:

@@ -119,7 +119,7 @@ def _licence_entries(text: str) -> list[tuple[str, object, str]]:
 def _entry(tensor: GgufTensor, stored: Mapping[str, Rows], kind: Kind) -> Entry:
     values = None if tensor.values is unchanged else tensor.values
     if "{}" not in tensor.source:
-        return Entry(tensor.name, kind, stored[tensor.source], values, tensor.shape)
+        return Entry(tensor.name, kind, stored[tensor.source], values, tensor.unit, tensor.shape)
     return Entry(tensor.name, kind, Stacked([stored[tensor.source.format(at)] for at in range(tensor.shape[0])]))
 
 

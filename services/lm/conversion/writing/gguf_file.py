@@ -24,7 +24,8 @@ class Entry:
     """One tensor of a GGUF file.
 
     Attributes:
-        values: What makes the stored numbers of all rows; None where the source's rows are stored as they are.
+        values: What makes the stored numbers of rows; None where the source's rows are stored as they are.
+        unit: So many rows it needs together; 0 for all.
         changed_shape: Its shape in the file; () for that of the source.
     """
 
@@ -32,6 +33,7 @@ class Entry:
     kind: Kind
     source: Rows
     values: Callable[[NDArray[Any]], NDArray[Any]] | None = None
+    unit: int = 0
     changed_shape: tuple[int, ...] = ()
 
     @property
@@ -111,8 +113,8 @@ def _write_header(file: Path, metadata: Sequence[tuple[str, object, str]], entri
 
 def _blocks(entries: Sequence[Entry]) -> Iterator[tuple[Entry, int, int]]:
     for entry in entries:
-        blocks = row_blocks(entry.source.shape) if entry.values is None else [(0, entry.source.shape[0])]
-        for start, stop in blocks:
+        unit = 1 if entry.values is None else entry.unit or entry.source.shape[0]
+        for start, stop in row_blocks(entry.source.shape, unit):
             yield entry, start, stop
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -172,16 +173,21 @@ def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
         raise InvalidModelFile(
             f"It holds numbers that are infinite, none, or too large for {kind.name}.", "Choose BF16 or F32.", place
         )
-    if kind is Kind.BF16:
-        return to_bfloat16(np.ascontiguousarray(values, dtype=np.float32)).data.cast("B")
-    if kind not in _K_TYPES:
-        return np.ascontiguousarray(quantize(values, kind)).data.cast("B")
-    # It brings the compiler, which nothing else here needs.
-    from services.lm.conversion.writing.k_quants import ENCODERS
-
-    step = max(1, _CACHED_NUMBERS // values.shape[-1])
-    parts = [ENCODERS[kind](values[start : start + step]) for start in range(0, len(values), step)]
+    encoder, step = _encoder(kind), max(1, _CACHED_NUMBERS // max(1, math.prod(values.shape[1:])))
+    # Even a large tensor's steps between float32 and its stored form take little memory.
+    parts = [encoder(values[start : start + step]) for start in range(0, len(values), step)]
     return np.concatenate(parts).data.cast("B")
+
+
+def _encoder(kind: Kind) -> Callable[[NDArray[Any]], NDArray[Any]]:
+    if kind is Kind.BF16:
+        return lambda values: to_bfloat16(np.ascontiguousarray(values, dtype=np.float32))
+    if kind in _K_TYPES:
+        # It brings the compiler, which nothing else here needs.
+        from services.lm.conversion.writing.k_quants import ENCODERS
+
+        return ENCODERS[kind]
+    return partial(quantize, qtype=kind)
 
 
 def to_bfloat16(values: NDArray[np.float32]) -> NDArray[np.uint16]:

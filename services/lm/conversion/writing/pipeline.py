@@ -36,10 +36,13 @@ def read_ahead(stream: BinaryIO, place: int) -> None:
     os.posix_fadvise(stream.fileno(), place, _AHEAD_BYTES, os.POSIX_FADV_WILLNEED)
 
 
-def row_blocks(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """First row and the row behind the last, of each block; a tensor without dimensions has one row."""
+def row_blocks(shape: tuple[int, ...], unit: int = 1) -> Iterator[tuple[int, int]]:
+    """First row and the row behind the last, of each block; a tensor without dimensions has one row.
+
+    Each `unit` rows stay together.
+    """
     rows = shape[0] if shape else 1
-    step = max(1, _BLOCK_NUMBERS // max(1, math.prod(shape[1:])))
+    step = max(1, _BLOCK_NUMBERS // max(1, unit * math.prod(shape[1:]))) * unit
     for start in range(0, rows, step):
         yield start, min(start + step, rows)
 

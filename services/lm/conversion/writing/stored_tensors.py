@@ -81,7 +81,9 @@ class StoredTensor:
             )
         stored = np.frombuffer(self.content(start, stop), dtype=_READ_AS[self.dtype])
         if self.dtype == "BF16":
-            values: Floats = (stored.astype(np.uint32) << 16).view(np.float32)
+            bits = stored.astype(np.uint32)
+            bits <<= np.uint32(16)
+            values: Floats = bits.view(np.float32)
         else:
             values = stored.astype(np.float32)
         return values.reshape(stop - start, *self.shape[1:]) if self.shape else values

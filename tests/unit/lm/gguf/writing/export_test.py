@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from services.lm.adapters import LoraSettings, add_lora, save_adapter
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.conversion.layout import inspect_gguf
+from services.lm.conversion.writing import pipeline
 from services.lm.conversion.writing.export import ADAPTER_FILE, MODEL_FILE, export_gguf, export_gguf_adapter
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.loading import load
@@ -55,9 +56,14 @@ def logits(folder: Path, adapter: Path | None = None) -> torch.Tensor:
     return result
 
 
-def test_float32_comes_back_bit_by_bit(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("block_numbers", [1, 1 << 20], ids=("a head at a time", "whole tensors"))
+def test_float32_comes_back_bit_by_bit(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_numbers: int
+) -> None:
+    monkeypatch.setattr(pipeline, "_BLOCK_NUMBERS", block_numbers)
     result = export_gguf(base, tmp_path / "out", "f32")
     assert [file.name for file in (tmp_path / "out").iterdir()] == [MODEL_FILE] and result["notes"] == []
+    monkeypatch.setattr(pipeline, "_BLOCK_NUMBERS", 1 << 20 if block_numbers == 1 else 1)
     convert_gguf(tmp_path / "out" / MODEL_FILE, tmp_path / "back")
     before, after = (load_file(folder / "model.safetensors") for folder in (base, tmp_path / "back"))
     assert before.keys() == after.keys()
