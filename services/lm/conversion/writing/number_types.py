@@ -175,13 +175,14 @@ def encode(values: NDArray[Any], kind: Kind, place: str) -> memoryview:
         )
     encoder, step = _encoder(kind), max(1, _CACHED_NUMBERS // max(1, math.prod(values.shape[1:])))
     # Even a large tensor's steps between float32 and its stored form take little memory.
-    parts = [encoder(values[start : start + step]) for start in range(0, len(values), step)]
+    starts = range(0, len(values), step)
+    parts = [encoder(np.ascontiguousarray(values[start : start + step], dtype=np.float32)) for start in starts]
     return np.concatenate(parts).data.cast("B")
 
 
 def _encoder(kind: Kind) -> Callable[[NDArray[Any]], NDArray[Any]]:
     if kind is Kind.BF16:
-        return lambda values: to_bfloat16(np.ascontiguousarray(values, dtype=np.float32))
+        return to_bfloat16
     if kind in _K_TYPES:
         # It brings the compiler, which nothing else here needs.
         from services.lm.conversion.writing.k_quants import ENCODERS
