@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
@@ -28,6 +29,9 @@ _OPTIONS: Final[JsonCompileOptions] = {
 }
 # Beyond this the grammar's numbers are rounded.
 _MAX_INTEGER: Final = 2**53
+_UNKNOWN_FORMAT: Final = re.compile(r"Unknown format: (.*)")
+# What stands there are no schemas.
+_VALUES: Final = frozenset({"const", "enum", "default", "examples"})
 
 
 class Constraint:
@@ -77,10 +81,18 @@ class Constraints:
             raise _refused("it is no object")
         if integer > _MAX_INTEGER:
             raise _refused(f"integers beyond 2^53 would be rounded, such as {integer}")
+        return Constraint(self._matcher(document))
+
+    def _matcher(self, schema: dict[str, Any]) -> LLMatcher:
         matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_json_schema(schema, overrides=_OPTIONS))
-        if matcher.is_error():
+        if not matcher.is_error():
+            return matcher
+        unknown = _UNKNOWN_FORMAT.match(matcher.get_error())
+        # To JSON Schema a format that nobody knows says nothing; tools have such as "path" and "int32".
+        plainer = _without_format(schema, unknown[1]) if unknown else schema
+        if plainer == schema:
             raise _refused(matcher.get_error())
-        return Constraint(matcher)
+        return self._matcher(plainer)
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
@@ -105,6 +117,15 @@ def _largest(value: Any) -> int:
     if isinstance(value, dict | list):
         return max(map(_largest, value.values() if isinstance(value, dict) else value), default=0)
     return abs(value) if isinstance(value, int) else 0
+
+
+def _without_format(schema: Any, name: str) -> Any:
+    if isinstance(schema, list):
+        return [_without_format(item, name) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    others = {key: value for key, value in schema.items() if key != "format" or value != name}
+    return {key: value if key in _VALUES else _without_format(value, name) for key, value in others.items()}
 
 
 def _refused(reason: str) -> InvalidChat:

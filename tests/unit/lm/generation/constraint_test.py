@@ -79,6 +79,19 @@ def test_it_is_held_where_transformers_alone_computes(loaded: LoadedModel, monke
     assert _answers(loaded, _request())["held"].text == together
 
 
+def test_a_format_that_nobody_knows_says_nothing(loaded: LoadedModel) -> None:
+    path = {"type": "string", "format": "path", "maxLength": 5}
+    schema = {
+        "type": "object",
+        "properties": {"a": path, "b": path | {"format": "int32"}, "c": {"const": {"format": "path"}}},
+        "required": ["a", "b", "c"],
+        "additionalProperties": False,
+    }
+    written = json.loads(_answers(loaded, _request(schema))["held"].text)
+    jsonschema.validate(written, schema)
+    assert written["c"] == {"format": "path"}
+
+
 @pytest.mark.parametrize(
     ("schema", "said"),
     [
