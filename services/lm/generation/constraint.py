@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import torch
-from llguidance import LLMatcher, LLTokenizer
-from llguidance.hf import from_tokenizer
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -19,6 +17,7 @@ from services.lm.errors import InvalidChat
 from services.lm.loading import LoadedModel
 
 if TYPE_CHECKING:
+    from llguidance import LLMatcher, LLTokenizer
     from llguidance._lib import JsonCompileOptions
 
 # Free white space lets a weak model write nothing else.
@@ -84,6 +83,9 @@ class Constraints:
         return Constraint(self._matcher(document))
 
     def _matcher(self, schema: dict[str, Any]) -> LLMatcher:
+        # Loading it takes a fifth of a second, which every worker would pay.
+        from llguidance import LLMatcher
+
         matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_json_schema(schema, overrides=_OPTIONS))
         if not matcher.is_error():
             return matcher
@@ -96,6 +98,8 @@ class Constraints:
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
+        from llguidance.hf import from_tokenizer
+
         tokenizer = self._loaded.tokenizer
         if not isinstance(tokenizer, PreTrainedTokenizerFast):
             raise _refused("the model's tokenizer is not one of the fast ones")
