@@ -17,26 +17,33 @@ RUN pip wheel --no-deps --wheel-dir /wheels .
 FROM ${PYTHON} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 COPY constraints.txt /constraints.txt
+LABEL org.opencontainers.image.title="Drillyard" org.opencontainers.image.licenses="Apache-2.0"
 # The first process of a container must reap what workers leave behind; Python does not.
 COPY --from=build /usr/bin/tini /usr/bin/tini
-COPY --from=build /wheels /wheels
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin drillyard && mkdir /data && chown 10001 /data
 WORKDIR /data
 
-# What a deployable needs beside the services' own dependencies is an extra of pyproject.toml.
+# What a deployable needs beside the services' own dependencies is an extra of pyproject.toml. What packages test themselves
+# with is a twentieth of an image.
 FROM base AS light
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3]"
+RUN --mount=from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3]" \
+    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 
 # Torch built for the CPU alone is gigabytes smaller: --build-arg PIP_EXTRA_INDEX_URL=<index with such builds>.
 FROM base AS compute
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,lm,cluster,parquet]"
+RUN --mount=from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,lm,cluster,parquet]" \
+    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 
 FROM base AS ray
 ARG PIP_EXTRA_INDEX_URL
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster]"
+RUN --mount=from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster]" \
+    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 
 FROM compute AS registry
@@ -58,6 +65,8 @@ FROM ray AS ray-worker
 ENTRYPOINT ["tini", "--", "ray"]
 
 FROM base AS gateway
-RUN pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[gateway,postgres,s3]"
+RUN --mount=from=build,source=/wheels,target=/wheels \
+    pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheels/*.whl)[gateway,postgres,s3]" \
+    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "ui"]

@@ -108,6 +108,10 @@ check: lint types arch dead $(VENV)/.compiled ## The fast part of what CI runs
 test: setup tools check ## All that CI runs
 	pytest -q -n 4 --dist loadfile --no-loadscope-reorder tests/charts tests/integration tests/e2e
 
+.PHONY: images
+images: setup ## Build every image by buildah, as root, and start what is in them (IMAGES_BUILD_OPTIONS=options)
+	IMAGES_BUILD_OPTIONS='$(IMAGES_BUILD_OPTIONS)' tests/charts/images/build.sh && IMAGES_BUILT=1 pytest -q tests/charts/images/built_images_test.py
+
 ##@ Run
 .PHONY: demo
 demo: setup ## Improve a real small model on this machine (DATA=dir SEED=n PROFILE=roo_native|roo_xml)

@@ -140,7 +140,9 @@ def _fault(words: str, pods: Iterable[Manifest]) -> Exception:
                 f"OOMKilled: {message} took more memory than its limit.",
                 "Lower max_tokens_per_pack, or raise training.resources.limits.memory of the chart.",
             )
-    return Unavailable(f"The cluster ended the attempt: {words}.", "Its log is kept in the data folder.")
+    codes = ", ".join(message for reason, message in ends if reason == "Error")
+    why = f"{words}; {codes}" if codes else words
+    return Unavailable(f"The cluster ended the attempt: {why}.", "Its log is kept in the data folder.")
 
 
 def _ends_of(pods: Iterable[Manifest]) -> Iterable[tuple[str, str]]:
@@ -154,7 +156,8 @@ def _ends_of(pods: Iterable[Manifest]) -> Iterable[tuple[str, str]]:
                 yield condition["type"], condition.get("message") or condition.get("reason") or ""
         for container in status.get("containerStatuses") or ():
             if ended := (container.get("state") or {}).get("terminated"):
-                yield ended.get("reason") or "", f"the container {container['name']}"
+                reason, said = ended.get("reason") or "", f"the container {container['name']}"
+                yield reason, f"{said} ended with code {ended.get('exitCode')}" if reason == "Error" else said
 
 
 def _mend(reason: str) -> str:

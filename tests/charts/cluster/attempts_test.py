@@ -103,6 +103,7 @@ async def test_a_job_in_pods_outlives_a_kill_and_a_pause_and_registers_its_resul
     assert states[-1] == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
     outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
     assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["FAILED", "STOPPED", "SUCCEEDED"]
+    assert "the container training ended with code 137" in job.attempts[0].reason
     assert first_saved <= job.attempts[1].start_step < second_saved <= job.attempts[2].start_step < NUM_STEPS
     assert steps == list(range(1, NUM_STEPS + 1))
     assert [version.produced_by for version in registered] == [f"training_job:{job_id}"]

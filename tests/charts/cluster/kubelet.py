@@ -149,7 +149,8 @@ class Kubelet:
             await self._core("delete_namespaced_pod", name, self.client.namespace, grace_period_seconds=0, absent=404)
         elif pod["status"]["phase"] == "Running":
             code = container.unshare.returncode
-            state = {"terminated": {"exitCode": code % 256, "reason": "Error" if code else "Completed"}}
+            code = 128 - code if code < 0 else code
+            state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
             await self._say(pod, "Failed" if code else "Succeeded", state)
 
     async def _start(self, pod: Manifest) -> None:

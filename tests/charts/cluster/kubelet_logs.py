@@ -7,6 +7,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -55,9 +56,11 @@ class LogServer:
                 asked = {key: values[-1] for key, values in parse_qs(address.query).items()}
                 self.send_response(200)
                 self.end_headers()
-                for line in _lines(find(address.path.split("/")[3]), follow=asked.get("follow") == "true"):
-                    if _is_asked_for(line, asked):
-                        self.wfile.write(line if asked.get("timestamps") == "true" else line.partition(b" ")[2])
+                # Whoever asked may have gone.
+                with suppress(OSError):
+                    for line in _lines(find(address.path.split("/")[3]), follow=asked.get("follow") == "true"):
+                        if _is_asked_for(line, asked):
+                            self.wfile.write(line if asked.get("timestamps") == "true" else line.partition(b" ")[2])
 
             def log_message(self, *_: object) -> None:
                 """Print nothing."""

@@ -135,6 +135,12 @@ async def deleted_by_hand(scene: Scene) -> None:
     scene.cluster.drop("rayjobs", NAME)
 
 
+async def killed(scene: Scene) -> None:
+    ended = {"name": "ray-worker", "state": {"terminated": {"reason": "Error", "exitCode": 137}}}
+    scene.pod(phase="Failed", containerStatuses=[ended])
+    scene.says(jobDeploymentStatus="Failed", reason="AppFailed", message="the job failed")
+
+
 async def broken(scene: Scene) -> None:
     scene.says(jobDeploymentStatus="Failed", reason="DeadlineExceeded", message="The RayJob has passed the deadline")
 
@@ -146,6 +152,7 @@ async def broken(scene: Scene) -> None:
         (evicted, PreemptedError, "Evicted: The node was low on memory."),
         (out_of_memory, Unavailable, "OOMKilled: the container ray-worker took more memory than its limit"),
         (deleted_by_hand, Unavailable, f"{NAME} was deleted in the cluster by somebody else"),
+        (killed, Unavailable, "AppFailed: the job failed; the container ray-worker ended with code 137."),
         (broken, Unavailable, "DeadlineExceeded: The RayJob has passed the deadline"),
     ],
 )
