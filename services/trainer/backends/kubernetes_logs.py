@@ -21,7 +21,7 @@ from services.chassis.machine.kubernetes.client import GoneError, KubernetesClie
 _MAX_PODS: Final = 8
 _MAX_BYTES: Final = 8 << 20
 _MAX_LINE_BYTES: Final = 1 << 20
-_SILENCE_SECONDS: Final = 60.0
+_SILENCE_SECONDS: Final = 300.0
 _OVERLAP_SECONDS: Final = 5
 _LAST_WORDS_SECONDS: Final = 5.0
 _log = structlog.get_logger()
