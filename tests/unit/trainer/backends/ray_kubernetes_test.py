@@ -100,6 +100,12 @@ async def test_an_attempt_runs_ends_well_and_leaves_nothing(tmp_path: Path) -> N
         assert scene.cluster.objects["rayjobs"] == {}
 
 
+async def test_the_folder_that_pods_write_to_is_there_before_they_mount_it(tmp_path: Path) -> None:
+    pods = replace(PODS, claim="dy-data", data_folder=str(tmp_path))
+    await RayKubernetesBackend(tmp_path, FakeCluster(), pods, artifacts_url="").prepare(PLAN)
+    assert (tmp_path / "trainer" / "artifacts").is_dir()
+
+
 async def test_cancelled_it_returns_when_the_pods_are_gone(tmp_path: Path) -> None:
     async with attempt_in(tmp_path) as scene:
         await started(scene)
