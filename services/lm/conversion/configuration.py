@@ -26,15 +26,17 @@ def dimensions_of(header: Header) -> Dimensions:
     family = check_metadata(header)
     keys = Keys(header, family.architecture)
     layers = keys.whole("block_count")
-    heads, hidden = keys.alike("attention.head_count"), keys.whole("embedding_length")
+    heads, hidden = keys.alike("attention.head_count") if family.has_attention else 1, keys.whole("embedding_length")
     by_layer = keys.by_layer("attention.head_count_kv", heads, layers) if family.has_kinds else []
-    kv_heads = max(by_layer) if by_layer else keys.alike("attention.head_count_kv", heads)
+    kv_heads = (
+        max(by_layer) if by_layer else keys.alike("attention.head_count_kv", heads) if family.has_attention else 1
+    )
     head = keys.whole("attention.key_length", max(1, hidden // heads))
     if heads % kv_heads or head % 2 or layers > _MAX_LAYERS or {*by_layer} - {0, kv_heads}:
         raise InvalidModelFile("The numbers of heads and layers do not fit each other.", "Fetch the file again.")
     if keys.whole("attention.value_length", head) != head:
         raise InvalidModelFile("Its keys and values have different lengths, which is not supported.", OTHER_MODEL)
-    feed_forward = keys.alike("feed_forward_length")
+    feed_forward = keys.alike("feed_forward_length") if family.has_attention else hidden
     more = {setting.size: keys.whole(setting.key) for setting in family.settings if setting.size}
     kinds = tuple("full_attention" if count else "conv" for count in by_layer)
     context, vocabulary = keys.whole("context_length"), len(token_texts(header))

@@ -23,6 +23,8 @@ def rows_together(part: Part, sizes: Dimensions) -> int:
 
 def to_gguf(part: Part, sizes: Dimensions) -> Change | None:
     """What makes GGUF's order of a folder's, of so many rows or a multiple; None where it is the same."""
+    if part.form == "logarithm":
+        return _negated_exponentials
     return (lambda values: values.T) if part.form == "transposed" else rows_to_gguf(part, sizes)
 
 
@@ -35,6 +37,8 @@ def rows_to_gguf(part: Part, sizes: Dimensions) -> Change | None:
 
 def to_folder(part: Part, sizes: Dimensions) -> Change | None:
     """The inverse of `to_gguf`."""
+    if part.form == "logarithm":
+        return _logarithms
     if part.form == "transposed":
         return lambda values: values.T
     if part.heads:
@@ -73,3 +77,19 @@ def _grouped_rows(count: int, heads: int, kv_heads: int) -> Any:
     queries = heads // kv_heads
     places = np.arange(count).reshape(kv_heads, queries + 2, -1)
     return np.concatenate([places[:, :queries].ravel(), places[:, queries].ravel(), places[:, queries + 1].ravel()])
+
+
+def _negated_exponentials(values: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    negated: NDArray[Any] = -np.exp(values)
+    return negated
+
+
+def _logarithms(values: NDArray[Any]) -> NDArray[Any]:
+    import numpy as np
+
+    # A number that has none is found with those that are infinite.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logarithms: NDArray[Any] = np.log(-values)
+    return logarithms

@@ -42,6 +42,9 @@ class Dimensions:
         queries, keys = self.heads * self.head, self.kv_heads * self.head
         derived = {"queries": queries, "keys": keys, "joined": queries + 2 * keys, "gate_and_up": 2 * self.feed_forward}
         derived |= {"three_hidden": 3 * self.hidden, "four_hidden": 4 * self.hidden, **self.more}
+        if "inner" in self.more:
+            derived["two_inner"] = 2 * self.more["inner"]
+            derived["rank_and_states"] = self.more["rank"] + 2 * self.more["state"]
         return derived[name] if name in derived else int(getattr(self, name))
 
 
@@ -55,8 +58,8 @@ class Part:
         sizes: Its shape, by the names that `Dimensions` has for them.
         heads: The name of the count of heads whose halves GGUF interleaves, for its way of turning pairs; "" for none.
         shift: What GGUF adds to each number: norms that a class stores as their difference from one.
-        form: How a folder has it: "transposed"; "grouped" by heads of keys, each with its queries, key and value; or
-            "first" or "second" for an axis of size one that GGUF leaves out.
+        form: How a folder has it: "transposed"; "grouped" by heads of keys, each with its queries, key and value;
+            "first" or "second" for an axis of size one that GGUF leaves out; or the "logarithm" of what GGUF negates.
         layers: The kind of the layers that have it; "" for all.
     """
 
@@ -65,7 +68,7 @@ class Part:
     sizes: tuple[str, ...]
     heads: str = ""
     shift: int = 0
-    form: Literal["", "transposed", "grouped", "first", "second"] = ""
+    form: Literal["", "transposed", "grouped", "first", "second", "logarithm"] = ""
     layers: str = ""
 
     def shape(self, dimensions: Dimensions) -> Shape:
@@ -162,6 +165,7 @@ class Family:
         layers: What the names of a layer's tensors begin with in a folder, before its number.
         names: Other names that `config.json` has for what others call `hidden_size` and so on; "" for none.
         is_rotary: Heads are turned by their positions.
+        has_attention: Its layers have heads.
         constants: Numbers that its files say by key, always the same.
         more: What else `config.json` says of a model of these dimensions.
     """
@@ -190,6 +194,7 @@ class Family:
     layers: str = "model.layers"
     names: dict[str, str] = field(default_factory=dict)
     is_rotary: bool = True
+    has_attention: bool = True
     constants: dict[str, int] = field(default_factory=dict)
     more: Callable[[Dimensions], dict[str, object]] = lambda sizes: {}
 

@@ -76,7 +76,7 @@ def _parts(family: Family, sizes: Dimensions, has_head: bool) -> dict[str, tuple
         f"{family.layers}.{layer}.{part.folder}".removesuffix(".weight"): (f"blk.{layer}.{part.gguf}", part)
         for layer in range(sizes.layers)
         for part in family.parts(sizes, layer)
-        if len(part.sizes) == 2 and part.form != "second"
+        if len(part.sizes) == 2 and part.form not in ("second", "logarithm")
     }
     return parts | ({HEAD.folder.removesuffix(".weight"): (HEAD.gguf, HEAD)} if has_head else {})
 

@@ -29,7 +29,12 @@ _CONTEXT: Final = "max_position_embeddings"
 # Of a class whose positions have no end.
 _UNLIMITED: Final = 2048
 # As llama.cpp's own quantiser has it.
-_NEVER_QUANTISED: Final = ("ffn_gate_inp", "conv", "position_embd")
+_NEVER_QUANTISED: Final = ("ffn_gate_inp", "conv", "ssm_conv1d", "position_embd")
+# llama.cpp asks for these also where they say nothing.
+_NO_ATTENTION: Final[dict[str, tuple[object, str]]] = {
+    "feed_forward_length": (0, "UINT32"),
+    "attention.head_count": (0, "UINT32"),
+}
 _FLOATS: Final = frozenset({"F64", "F32", "F16", "BF16"})
 # Buffers that old folders hold and no class reads.
 _IGNORED: Final = re.compile(r".*\.(rotary_emb\.inv_freq|attn\.(masked_)?bias)")
@@ -103,7 +108,7 @@ def dimensions(config: Any, family: Family, shapes: dict[str, Shape]) -> Dimensi
     Raises:
         InvalidModelFile: The folder has no embeddings.
     """
-    heads, hidden = config.num_attention_heads, config.hidden_size
+    heads, hidden = config.num_attention_heads if family.has_attention else 1, config.hidden_size
     return Dimensions(
         config.num_hidden_layers,
         hidden,
@@ -120,6 +125,8 @@ def dimensions(config: Any, family: Family, shapes: dict[str, Shape]) -> Dimensi
 
 def _feed_forward(config: Any, family: Family, shapes: dict[str, Shape]) -> int:
     """As the tensors have it, where a configuration names it otherwise, or computes it."""
+    if not family.has_attention:
+        return int(config.hidden_size)
     if "intermediate_size" not in family.names:
         return int(config.intermediate_size)
     part = next(part for part in family.layer if part.sizes[0] in ("feed_forward", "four_hidden"))
@@ -162,12 +169,8 @@ def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry
         "context_length": (_context(config, family, sizes), "UINT32"),
         "embedding_length": (sizes.hidden, "UINT32"),
         "block_count": (sizes.layers, "UINT32"),
-        "feed_forward_length": (sizes.feed_forward, "UINT32"),
-        "attention.head_count": (sizes.heads, "UINT32"),
-        "attention.head_count_kv": (_kv_counts(sizes), "ARRAY") if sizes.layer_kinds else (sizes.kv_heads, "UINT32"),
-        "attention.key_length": (sizes.head, "UINT32"),
-        "attention.value_length": (sizes.head, "UINT32"),
     }
+    values |= _attention(sizes) if family.has_attention else _NO_ATTENTION
     values |= {key: (value, "UINT32") for key, value in family.constants.items()}
     epsilon = family.epsilon
     values[epsilon.key] = (getattr(config, epsilon.name) if epsilon.name else epsilon.default, "FLOAT32")
@@ -181,6 +184,17 @@ def _model_entries(config: Any, family: Family, sizes: Dimensions) -> list[Entry
         values[setting.key] = number
     entries: list[Entry] = [(f"{family.architecture}.{key}", *value) for key, value in values.items()]
     return [*entries, *position_entries(config, family, sizes), *window_entries(config, family, sizes)]
+
+
+def _attention(sizes: Dimensions) -> dict[str, tuple[object, str]]:
+    kv_heads = (_kv_counts(sizes), "ARRAY") if sizes.layer_kinds else (sizes.kv_heads, "UINT32")
+    return {
+        "feed_forward_length": (sizes.feed_forward, "UINT32"),
+        "attention.head_count": (sizes.heads, "UINT32"),
+        "attention.head_count_kv": kv_heads,
+        "attention.key_length": (sizes.head, "UINT32"),
+        "attention.value_length": (sizes.head, "UINT32"),
+    }
 
 
 def _kv_counts(sizes: Dimensions) -> list[int]:
@@ -252,7 +266,8 @@ def _tensor(part: Part, name: str, folder_name: str, sizes: Dimensions, rest: di
                 "Fetch the model again.",
                 f"tensor {single!r}",
             )
-    is_matrix = len(part.sizes) > 1 and name.split(".")[-2] not in _NEVER_QUANTISED
+    stem, _, suffix = name.rpartition(".")
+    is_matrix = len(part.sizes) > 1 and suffix == "weight" and stem.split(".")[-1] not in _NEVER_QUANTISED
     return GgufTensor(
         name, part.shape(sizes), source, stored_values(part, sizes), is_matrix, rows_together(part, sizes)
     )

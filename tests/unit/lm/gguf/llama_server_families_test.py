@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 # One family each, and what is scaled or has a window.
 CASES = ["llama, untied, with biases", "llama 3", "qwen2", "qwen3, yarn", "mistral", "gemma2", "gemma3", "phi3, long"]
 CASES += ["smollm3", "olmo", "olmo2, tied", "olmo3", "gemma", "granite", "starcoder2", "stablelm", "nemotron"]
-CASES += ["gpt2", "bloom", "falcon", "falcon 2", "lfm2", "qwen2_moe", "qwen3_moe", "minimax_m2"]
+CASES += ["gpt2", "bloom", "falcon", "falcon 2", "lfm2", "qwen2_moe", "qwen3_moe", "minimax_m2", "mamba"]
 SCORED_CASES = ("mistral", "gemma2", "gemma3", "phi3, long")
 PROMPT = [(7 * index * index) % 250 + 3 for index in range(40)]
 TEXTS = ["the theme  of\n\nit's 123 漢字", "<s>the end</s> the"]

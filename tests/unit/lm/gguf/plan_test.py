@@ -87,7 +87,7 @@ def split_otherwise(folder: Path) -> None:
 
 REFUSALS: dict[str, tuple[str, dict[str, Any], Callable[[Path], None] | None, str]] = {
     "an architecture": ("gpt_neox", {}, None, "'gpt_neox' is not converted from or to GGUF: .* llama, mistral, qwen2"),
-    "a family of state spaces": ("mamba", {}, None, "'mamba' is not converted from or to GGUF: it has state spaces"),
+    "a family of state spaces": ("mamba2", {}, None, "'mamba2' is not converted from or to GGUF: it has state spaces"),
     "a Falcon of 40B": ("falcon", {"new_decoder_architecture": True}, None, "num_ln_in_parallel_attn 2"),
     "a quantised model": ("llama", {}, quantise, "quantised"),
     "an activation": ("llama", {"hidden_act": "gelu"}, None, "hidden_act gelu"),

@@ -8,6 +8,7 @@ from services.lm.conversion.families.architectures.gemma import GEMMA, GEMMA2, G
 from services.lm.conversion.families.architectures.layer_norm import NEMOTRON, STABLELM, STARCODER2
 from services.lm.conversion.families.architectures.lfm import LFM2
 from services.lm.conversion.families.architectures.llama import GRANITE, LLAMA, MISTRAL, SMOLLM3
+from services.lm.conversion.families.architectures.mamba import MAMBA
 from services.lm.conversion.families.architectures.minimax import MINIMAX_M2
 from services.lm.conversion.families.architectures.olmo import OLMO, OLMO2, OLMO3
 from services.lm.conversion.families.architectures.phi import PHI3
@@ -18,7 +19,7 @@ from services.lm.conversion.families.family import Family
 _FAMILIES: Final = (
     *(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA, GEMMA2, GEMMA3, PHI3, SMOLLM3, OLMO, OLMO2, OLMO3),
     *(GRANITE, STARCODER2, STABLELM, NEMOTRON, QWEN2_MOE, QWEN3_MOE, GPT_2, BLOOM, FALCON, LFM2),
-    MINIMAX_M2,
+    *(MINIMAX_M2, MAMBA),
 )
 ARCHITECTURES: Final = tuple(dict.fromkeys(family.architecture for family in _FAMILIES))
 BY_MODEL_TYPE: Final = {family.model_type: family for family in _FAMILIES}
@@ -35,7 +36,7 @@ _REASONS: Final = {
     **dict.fromkeys(("gpt-oss", "gpt_oss"), "its attention has sinks, and its experts' halves are interleaved"),
     **dict.fromkeys(("gemma4", "gemma4_text"), "some layers use the keys of others, and have a vector of each token"),
     **dict.fromkeys(("gemma3n", "gemma3n_text"), "some layers use the keys of others, and have a vector of each token"),
-    **dict.fromkeys(("mamba", "mamba2", "falcon_h1", "falcon-h1"), "it has state spaces in the place of attention"),
+    **dict.fromkeys(("mamba2", "falcon_h1", "falcon-h1", "jamba"), "it has state spaces in the place of attention"),
     **dict.fromkeys(("deci", "nemotron-nas"), "its layers have other sizes each, and transformers has no class of it"),
     **dict.fromkeys(("lfm2moe", "lfm2_moe"), "its experts are chosen with a bias of their own"),
     "mixtral": "a GGUF of it is one of Llama with experts, which is not read",
