@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from services.lm.chat import encode_behind, encode_text, render
 from services.lm.doctor.diagnosis import Conversation, Message, Request, Tool
 from services.lm.errors import InvalidChat
-from services.lm.folders import read_json
+from services.lm.folders import CONTEXT_KEYS, read_json
 from services.lm.folders.tokenizer import load_tokenizer
 
 
@@ -111,7 +111,8 @@ def _settings(path: Path) -> dict[str, Any]:
 def _context(config: dict[str, Any]) -> int:
     inner = config.get("text_config")
     for source in (config, inner if isinstance(inner, dict) else {}):
-        value = source.get("max_position_embeddings")
-        if isinstance(value, int):
+        values = (source.get(name) for name in CONTEXT_KEYS)
+        value = next((value for value in values if isinstance(value, int)), 0)
+        if value:
             return value
     return 0

@@ -14,6 +14,8 @@ from services.lm.folders.weights import weight_files
 __all__ = ["MAX_TEMPLATE_BYTES", "check_adapter_folder", "check_model_folder", "check_no_remote_code", "folder_digest"]
 __all__ += ["read_json"]
 
+# What families name the longest sequence, in `config.json`.
+CONTEXT_KEYS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length", "seq_length")
 # Neither settings nor lists of settings, and large: the first two are the tokenizer's, the last the weights' index.
 NO_SETTINGS: Final = frozenset({"tokenizer.json", "vocab.json", "model.safetensors.index.json"})
 _REFUSED_SUFFIXES: Final = frozenset(

@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from services.lm.errors import InvalidModelFile
-from services.lm.folders import NO_SETTINGS, check_adapter_folder, check_model_folder, check_no_remote_code, read_json
+from services.lm.folders import (
+    CONTEXT_KEYS,
+    NO_SETTINGS,
+    check_adapter_folder,
+    check_model_folder,
+    check_no_remote_code,
+    read_json,
+)
 from services.lm.folders.licence import licence_text
 from services.lm.folders.templates import FOLDER, MAX_TEMPLATES, read_templates
 from services.lm.folders.weights import weight_files
@@ -48,7 +55,6 @@ _MAX_TEXT_BYTES: Final = 64 * 1024**2
 _MAX_TEMPLATE_BYTES: Final = 256 * 1024
 _SAFE: Final = "Ask for a copy in safetensors form without code, or convert it where you trust it."
 _FULL: Final = "Import the weights that it is made for, from a folder of their own."
-_LENGTHS: Final = ("max_position_embeddings", "n_positions", "n_ctx", "max_sequence_length")
 
 
 def inspect_source(folder: Path) -> dict[str, Any]:
@@ -174,7 +180,7 @@ def _check_full(config: dict[str, Any], *, quantized: bool) -> None:
 
 
 def _facts(config: dict[str, Any], num_parameters: int) -> dict[str, Any]:
-    lengths = [config[name] for name in _LENGTHS if isinstance(config.get(name), int) and 0 < config[name] < 2**31]
+    lengths = [config[name] for name in CONTEXT_KEYS if isinstance(config.get(name), int) and 0 < config[name] < 2**31]
     return {
         "architecture": config["model_type"][:60],
         "num_parameters": num_parameters,

@@ -124,6 +124,13 @@ def test_a_context_too_short_only_for_some_prompts_is_no_more_than_a_warning(
     assert (finding.code, finding.severity) == ("context_too_short", severity)
 
 
+def test_a_context_is_known_by_the_name_that_its_family_has_for_it(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "model", CHATML)
+    (folder / "config.json").write_text('{"model_type": "gpt2", "n_positions": 300}')
+    (finding,) = diagnosed(folder).findings
+    assert finding.code == "context_too_short"
+
+
 def test_a_doubled_beginning_is_found_alone(tmp_path: Path) -> None:
     template = "{{ bos_token }}" + (TEMPLATES / "headers.jinja").read_text(encoding="utf-8")
     settings = replace(_HEADERS, adds_bos=False)

@@ -156,8 +156,8 @@ def test_a_tensor_of_another_shape_than_the_metadata_is_refused(tmp_path: Path) 
 
 def test_an_architecture_that_cannot_be_converted_is_named(tmp_path: Path) -> None:
     config, _ = random_model("llama")
-    write_tiny_gguf(tmp_path / "model.gguf", config, {}, architecture="mamba")
-    with pytest.raises(InvalidModelFile, match=r"mamba.*llama, qwen2, qwen3"):
+    write_tiny_gguf(tmp_path / "model.gguf", config, {}, architecture="gpt-oss")
+    with pytest.raises(InvalidModelFile, match=r"gpt-oss.*sinks.*llama, qwen2, qwen3"):
         inspect_gguf(tmp_path / "model.gguf")
 
 

@@ -79,6 +79,10 @@ def quantise(folder: Path) -> None:
     change(folder / "config.json", quantization_config={"quant_method": "gptq"})
 
 
+def rename_family(folder: Path) -> None:
+    change(folder / "config.json", model_type="mamba2")
+
+
 def split_otherwise(folder: Path) -> None:
     content = json.loads((folder / "tokenizer.json").read_text())
     content["pre_tokenizer"] = {"type": "Split", "pattern": {"Regex": "a+"}, "behavior": "Isolated", "invert": False}
@@ -87,7 +91,7 @@ def split_otherwise(folder: Path) -> None:
 
 REFUSALS: dict[str, tuple[str, dict[str, Any], Callable[[Path], None] | None, str]] = {
     "an architecture": ("gpt_neox", {}, None, "'gpt_neox' is not converted from or to GGUF: .* llama, mistral, qwen2"),
-    "a family of state spaces": ("mamba2", {}, None, "'mamba2' is not converted from or to GGUF: it has state spaces"),
+    "a family of state spaces": ("llama", {}, rename_family, "'mamba2' is not converted from or to GGUF: it has state"),
     "a Falcon of 40B": ("falcon", {"new_decoder_architecture": True}, None, "num_ln_in_parallel_attn 2"),
     "a quantised model": ("llama", {}, quantise, "quantised"),
     "an activation": ("llama", {"hidden_act": "gelu"}, None, "hidden_act gelu"),
