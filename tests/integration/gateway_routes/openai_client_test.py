@@ -122,7 +122,7 @@ def test_a_stream_brings_the_whole_answer_its_log_probabilities_and_usage(front:
 def test_several_answers_have_seeds_of_their_own_and_one_prompt(front: Front) -> None:
     found = _chat(front, "hi", n=3, seed=7)
     assert [(one.index, one.message.content) for one in found.choices] == [(0, HELLO), (1, HELLO), (2, HELLO)]
-    assert [workload.prompts[0].seed for workload in front.system.model.generations[-3:]] == [7, 8, 9]
+    assert {workload.prompts[0].seed for workload in front.system.model.generations[-3:]} == {7, 8, 9}
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (1, 3 * len(tokens_of(HELLO)))
     texts, usage = {0: "", 1: ""}, None
     for chunk in _chat(front, "hi", n=2, stream=True, stream_options={"include_usage": True}):
