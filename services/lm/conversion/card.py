@@ -115,7 +115,9 @@ def _training(facts: CardFacts) -> str:
 def _licence(facts: CardFacts) -> str:
     if not facts.licence:
         return "The base names no licence: ask its makers before you pass this on."
-    text = f"The base is under `{facts.licence}`, which holds for this too."
+    # Within marks of code, which it must not end, a text is neither HTML nor Markdown.
+    licence = facts.licence.replace("`", "'")
+    text = f"The base is under `{licence}`, which holds for this too."
     if forbids_derivatives(facts.licence):
         text += " It forbids derivatives: passing this on may be unlawful."
     return text

@@ -6,6 +6,7 @@ import math
 from typing import Final
 
 from services.lm.conversion.families.family import HEAD, OTHER_MODEL, Count, Dimensions, Family
+from services.lm.conversion.families.fit import check_fit
 from services.lm.conversion.families.keys import Keys
 from services.lm.conversion.families.positions import read_positions
 from services.lm.conversion.families.windows import read_windows
@@ -15,6 +16,8 @@ from services.lm.conversion.vocabulary.tokens import token_texts
 from services.lm.errors import InvalidModelFile
 
 _MAX_LAYERS: Final = 1024
+_EXPERTS_USED: Final = "expert_used_count"
+_FETCH_AGAIN: Final = "Fetch the file again."
 
 
 def dimensions_of(header: Header) -> Dimensions:
@@ -26,21 +29,25 @@ def dimensions_of(header: Header) -> Dimensions:
     family = check_metadata(header)
     keys = Keys(header, family.architecture)
     layers = keys.whole("block_count")
+    if layers > _MAX_LAYERS:
+        raise InvalidModelFile(f"It announces {layers} layers, more than the {_MAX_LAYERS} allowed.", _FETCH_AGAIN)
     heads, hidden = keys.alike("attention.head_count") if family.has_attention else 1, keys.whole("embedding_length")
     by_layer = keys.by_layer("attention.head_count_kv", heads, layers) if family.has_kinds else []
     kv_heads = (
         max(by_layer) if by_layer else keys.alike("attention.head_count_kv", heads) if family.has_attention else 1
     )
     head = keys.whole("attention.key_length", max(1, hidden // heads))
-    if heads % kv_heads or head % 2 or layers > _MAX_LAYERS or {*by_layer} - {0, kv_heads}:
-        raise InvalidModelFile("The numbers of heads and layers do not fit each other.", "Fetch the file again.")
+    if head % 2 or {*by_layer} - {0, kv_heads}:
+        raise InvalidModelFile("The numbers of heads and layers do not fit each other.", _FETCH_AGAIN)
     if keys.whole("attention.value_length", head) != head:
         raise InvalidModelFile("Its keys and values have different lengths, which is not supported.", OTHER_MODEL)
     feed_forward = keys.alike("feed_forward_length") if family.has_attention else hidden
     more = {setting.size: keys.whole(setting.key) for setting in family.settings if setting.size}
     kinds = tuple("full_attention" if count else "conv" for count in by_layer)
     context, vocabulary = keys.whole("context_length"), len(token_texts(header))
-    return Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, vocabulary, context, kinds, more)
+    sizes = Dimensions(layers, hidden, feed_forward, heads, kv_heads, head, vocabulary, context, kinds, more)
+    check_fit(family, sizes, _FETCH_AGAIN)
+    return sizes
 
 
 def configuration_of(header: Header, dtype: str) -> dict[str, object]:
@@ -89,15 +96,20 @@ def _specials(keys: Keys, family: Family, sizes: Dimensions) -> dict[str, object
     for key, constant in family.constants.items():
         keys.check(key, constant)
     for setting in family.settings:
+        if isinstance(setting, Count):
+            config[setting.name] = keys.whole(setting.key)
+            continue
         default = None if setting.is_needed else setting.default or 0.0
         value = keys.real(setting.key, default, may_be_zero=setting.default is None)
-        config |= {setting.name: int(value) if isinstance(setting, Count) else value} if value else {}
+        config |= {setting.name: value} if value else {}
     if family.scales_queries:
         config |= {"hidden_activation": family.activation, "query_pre_attn_scalar": family.query_scalar(sizes)}
     if family.no_rope_period:
         pattern = [int((layer + 1) % family.no_rope_period != 0) for layer in range(sizes.layers)]
         config |= {"no_rope_layer_interval": family.no_rope_period, "no_rope_layers": pattern}
     if family.is_mixture:
+        if keys.whole(_EXPERTS_USED) > sizes.size("experts"):
+            raise keys.refused(_EXPERTS_USED, "Each token asks for more experts than there are")
         config |= {name: values[0] for name, values in family.fixed.items()}
     return config
 

@@ -160,7 +160,7 @@ class Transfer:
         num_workers = min(self._limits.num_connections, len(parts))
         self._num_hashed = 0
         with ThreadPoolExecutor(num_workers + 1, "download") as threads:
-            hashing = _submit(threads, lambda: self._hash(partial, facts.size_bytes, hash_name))
+            hashing = _submit(threads, lambda: self._hash(partial, facts, hash_name))
             works: list[Future[Any]] = [hashing]
             works += [_submit(threads, lambda: self._work(partial, facts, parts)) for _ in range(num_workers)]
             done, _ = wait(works, return_when=FIRST_EXCEPTION)
@@ -233,14 +233,18 @@ class Transfer:
         with self._has_grown:
             self._has_grown.notify_all()
 
-    def _hash(self, partial: PartialFile, size: int, name: str) -> str:
+    def _hash(self, partial: PartialFile, facts: RemoteFacts, name: str) -> str:
         """Return the digest of the content; it is computed as far as the beginning has come without a gap."""
-        hasher, buffer = hashlib.sha256(), memoryview(bytearray(_HASH_BYTES))
+        hasher, buffer, size = hashlib.sha256(), memoryview(bytearray(_HASH_BYTES)), facts.size_bytes
+        # A host without ranges begins anew after each break: what is written again must not have been hashed before.
+        least = 0 if facts.takes_ranges else size - 1
         if name == "git-sha1":
             hasher = hashlib.sha1(f"blob {size}\0".encode(), usedforsecurity=False)
         while name and self._num_hashed < size:
             with self._has_grown:
-                self._has_grown.wait_for(lambda: partial.leading_bytes > self._num_hashed or self._halt.is_set())
+                self._has_grown.wait_for(
+                    lambda: partial.leading_bytes > max(self._num_hashed, least) or self._halt.is_set()
+                )
             self._check_going_on()
             num_bytes = partial.read(self._num_hashed, buffer[: partial.leading_bytes - self._num_hashed])
             hasher.update(buffer[:num_bytes])

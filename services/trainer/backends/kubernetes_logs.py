@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,10 @@ _MAX_LINE_BYTES: Final = 1 << 20
 _SILENCE_SECONDS: Final = 300.0
 _OVERLAP_SECONDS: Final = 5
 _LAST_WORDS_SECONDS: Final = 5.0
+_FOR_GOOD: Final = (403, 404)
+_NO_LOG: Final = 400
+# A kubelet's own words, such as that it has no log any more, bear none.
+_STAMP: Final = re.compile(rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\S*")
 _log = structlog.get_logger()
 
 
@@ -93,7 +98,8 @@ class PodLogs:
             log.is_whole = has_ended
         except ApiException as error:
             words = refusal(error.status, error.body or error.reason)
-            log.is_whole = error.status < 500
+            # A container that is not ready yet, beside one that is, or a busy cluster is asked again.
+            log.is_whole = error.status in _FOR_GOOD or (has_ended and error.status == _NO_LOG)
             _log.info("pod_log_refused", pod=place[0], reason=str(words))
         except (GoneError, ServiceError, HTTPError, OSError) as error:
             # The next look goes on behind the last line.
@@ -112,9 +118,17 @@ def _write(path: Path, log: _Followed, chunks: Iterable[bytes]) -> None:
     with closing(RotatingFileHandler(path, maxBytes=_MAX_BYTES, backupCount=1, encoding="utf-8")) as file:
         for line in _lines(chunks):
             stamp, _, text = line.partition(b" ")
-            if stamp > before:
+            if stamp > before and _STAMP.fullmatch(stamp):
+                _append(file, text.decode(errors="replace"))
                 log.last_stamp, log.last_time = stamp, time.monotonic()
-                file.emit(makeLogRecord({"msg": text.decode(errors="replace")}))
+
+
+def _append(file: RotatingFileHandler, text: str) -> None:
+    """Append a line; a full disk, which a handler's own method only prints, is an OSError."""
+    if file.shouldRollover(makeLogRecord({"msg": text})):
+        file.doRollover()
+    file.stream.write(f"{text}\n")
+    file.flush()
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/../../.."
 revision=$(git rev-parse HEAD)
 base=localhost/drillyard-base
 scratch=$(mktemp -d -p "${IMAGES_SCRATCH:-/var/tmp}")
-trap 'rm -rf "$scratch"' EXIT
+trap 'rm -rf --one-file-system "$scratch"' EXIT
 
 logged() {
   "$@" >"$scratch/log" 2>&1 || { tail -n 40 "$scratch/log"; exit 1; }

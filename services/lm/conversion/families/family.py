@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal
-
-if TYPE_CHECKING:
-    pass
+from typing import Any, Final, Literal
 
 Shape = tuple[int, ...]
 # Key, value and the name of its type in GGUF.

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from huggingface_hub.errors import StrictDataclassError
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from transformers import AutoConfig
@@ -17,6 +18,7 @@ from services.lm.conversion.families.architectures.table import BY_MODEL_TYPE, w
 from services.lm.conversion.families.arrangement import rows_together, to_gguf
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import FOLDER_FORMS, HEAD, Count, Dimensions, Entry, Family, Part, Shape
+from services.lm.conversion.families.fit import check_fit
 from services.lm.conversion.families.positions import full_rope, position_entries, position_tables
 from services.lm.conversion.families.windows import config_window, window_entries
 from services.lm.conversion.vocabulary.writing import model_name, read_vocabulary
@@ -24,6 +26,7 @@ from services.lm.errors import InvalidModelFile
 from services.lm.folders import check_model_folder
 from services.lm.folders.weights import weight_files
 
+_FETCH_AGAIN: Final = "Fetch the model again."
 _KV_HEADS: Final = "num_key_value_heads"
 _CONTEXT: Final = "max_position_embeddings"
 # Of a class whose positions have no end.
@@ -70,12 +73,20 @@ def read_configuration(folder: Path) -> tuple[Any, Family]:
         raise InvalidModelFile(
             f"{why_not(name)} Those that are: {', '.join(BY_MODEL_TYPE)}.", FOLDER_FORMS, "config.json"
         )
-    family, config = BY_MODEL_TYPE[name], AutoConfig.for_model(**content)
+    family, config = BY_MODEL_TYPE[name], _completed(content)
     for key, values in family.fixed.items():
         value = getattr(config, key, values[0])
         if value not in values:
             raise _inexpressible(f"{key} {str(value)[:60]}", family)
     return config, family
+
+
+def _completed(content: dict[str, Any]) -> Any:
+    try:
+        return AutoConfig.for_model(**content)
+    except (StrictDataclassError, AttributeError, LookupError, TypeError, ValueError, ArithmeticError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise InvalidModelFile(f"Its class cannot have such settings: {words}", _FETCH_AGAIN, "config.json") from error
 
 
 def tensor_shapes(files: Iterable[Path]) -> dict[str, Shape]:
@@ -109,18 +120,22 @@ def dimensions(config: Any, family: Family, shapes: dict[str, Shape]) -> Dimensi
         InvalidModelFile: The folder has no embeddings.
     """
     heads, hidden = config.num_attention_heads if family.has_attention else 1, config.hidden_size
-    return Dimensions(
+    if min(heads, hidden, config.num_hidden_layers, _kv_heads(config, family) or 1) < 1:
+        raise InvalidModelFile("It has no layers, no heads, or none of a size.", _FETCH_AGAIN, "config.json")
+    sizes = Dimensions(
         config.num_hidden_layers,
         hidden,
         _feed_forward(config, family, shapes),
         heads,
         _kv_heads(config, family) or heads,
         getattr(config, "head_dim", None) or hidden // heads,
-        shapes[_stored_name(family.embedding.folder, shapes)][0],
+        (*shapes[_stored_name(family.embedding.folder, shapes)], 0)[0],
         int(getattr(config, family.names.get(_CONTEXT, _CONTEXT), _UNLIMITED)),
         tuple(config.layer_types) if family.has_kinds else (),
         {setting.size: getattr(config, setting.name) for setting in family.settings if setting.size},
     )
+    check_fit(family, sizes, FOLDER_FORMS)
+    return sizes
 
 
 def _feed_forward(config: Any, family: Family, shapes: dict[str, Shape]) -> int:
@@ -131,7 +146,8 @@ def _feed_forward(config: Any, family: Family, shapes: dict[str, Shape]) -> int:
         return int(config.intermediate_size)
     part = next(part for part in family.layer if part.sizes[0] in ("feed_forward", "four_hidden"))
     shape = shapes[_stored_name(f"{family.layers}.0.{part.folder}", shapes)]
-    return shape[-1 if part.form == "transposed" else 0]
+    # One without dimensions is refused with its shape.
+    return (0, *shape)[-1] if part.form == "transposed" else (*shape, 0)[0]
 
 
 def _kv_heads(config: Any, family: Family) -> int | None:
@@ -150,7 +166,7 @@ def _stored_name(name: str, shapes: Mapping[str, Shape]) -> str:
     names = [name, name.partition(".")[2]]
     found = next((stored for stored in names if stored.format(0) in shapes), None)
     if found is None:
-        raise InvalidModelFile("The tensor is missing.", "Fetch the model again.", f"tensor {name!r}")
+        raise InvalidModelFile("The tensor is missing.", _FETCH_AGAIN, f"tensor {name!r}")
     return found
 
 
@@ -258,14 +274,12 @@ def _tensor(part: Part, name: str, folder_name: str, sizes: Dimensions, rest: di
     """Take it from what the folder has; an expert's part is one tensor there and a slice in GGUF."""
     shape, source = part.folder_shape(sizes), _stored_name(folder_name, rest)
     is_parted = "{}" in source
-    for single in [source.format(number) for number in range(shape[0])] if is_parted else [source]:
-        stored, expected = rest.pop(_stored_name(single, rest)), shape[1:] if is_parted else shape
+    for single in (source.format(number) for number in range(shape[0])) if is_parted else (source,):
+        stored, expected = rest.pop(single, None), shape[1:] if is_parted else shape
         if stored != expected:
-            raise InvalidModelFile(
-                f"Its shape is {stored}, the configuration asks for {expected}.",
-                "Fetch the model again.",
-                f"tensor {single!r}",
-            )
+            is_there = f"Its shape is {stored}, the configuration asks for {expected}."
+            problem = "The tensor is missing." if stored is None else is_there
+            raise InvalidModelFile(problem, _FETCH_AGAIN, f"tensor {single!r}")
     stem, _, suffix = name.rpartition(".")
     is_matrix = len(part.sizes) > 1 and suffix == "weight" and stem.split(".")[-1] not in _NEVER_QUANTISED
     return GgufTensor(

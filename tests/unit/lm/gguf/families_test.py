@@ -155,6 +155,14 @@ def test_a_mixture_with_what_its_class_does_not_have_is_refused(tmp_path: Path) 
         convert_gguf(write_plan(plan, tmp_path / "folder/model.safetensors", tmp_path / "m.gguf"), tmp_path / "out")
 
 
+def test_experts_of_another_size_than_their_tensors_are_refused(tmp_path: Path) -> None:
+    write_folder(tmp_path / "folder", "minimax_m2", **MODELS["minimax_m2"][1])
+    plan = plan_gguf(tmp_path / "folder")
+    plan.metadata.append(("minimax-m2.expert_feed_forward_length", 48, "UINT32"))
+    with pytest.raises(InvalidModelFile, match=r"the metadata asks for .*48"):
+        convert_gguf(write_plan(plan, tmp_path / "folder/model.safetensors", tmp_path / "m.gguf"), tmp_path / "out")
+
+
 def test_names_without_their_beginning_are_found(tmp_path: Path) -> None:
     write_folder(tmp_path / "folder", "gpt2", **TRANSFORMER)
     weights = load_file(tmp_path / "folder/model.safetensors")

@@ -135,6 +135,29 @@ def test_what_changes_the_computation_and_is_not_understood_is_refused(tmp_path:
     assert refusal.value.place or "different lengths" in refusal.value.problem
 
 
+EXPERTS = {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 24}
+ODD_SIZES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "no head in any layer": ("gpt2", {"attention.head_count": [0]}, "size is 0"),
+    "heads that do not divide": ("bloom", {f"attention.head_count{kind}": 6 for kind in ("", "_kv")}, "do not fit"),
+    "fewer heads of keys than the class has": ("bloom", {"attention.head_count_kv": 1}, "do not fit"),
+    "heads of another length than the class has": ("falcon", {"attention.key_length": 32}, "do not fit"),
+    "a list for millions of layers": ("lfm2", {"block_count": 1 << 24}, "16777216 layers, more than the 1024"),
+    "no expert": ("qwen3moe", EXPERTS | {"expert_count": 0}, "size is 0"),
+    "a name for each of too many experts": ("qwen3moe", EXPERTS | {"expert_count": 1 << 20}, "1048576 experts"),
+    "no expert for a token": ("qwen3moe", EXPERTS | {"expert_used_count": 0}, "size is 0"),
+    "half an expert for a token": ("qwen3moe", EXPERTS | {"expert_used_count": 1.5}, "size is 1.5"),
+    "more experts for a token than there are": ("qwen3moe", EXPERTS | {"expert_used_count": 5}, "more experts than"),
+}
+
+
+@pytest.mark.parametrize("case", ODD_SIZES)
+def test_sizes_that_no_model_has_are_refused_by_name(tmp_path: Path, case: str) -> None:
+    architecture, sizes, words = ODD_SIZES[case]
+    facts = {f"{architecture}.{key}": value for key, value in sizes.items()}
+    with pytest.raises(InvalidModelFile, match=words):
+        inspect_gguf(write(tmp_path / "m.gguf", architecture=architecture, facts=facts))
+
+
 def test_what_says_that_nothing_is_special_is_no_obstacle(tmp_path: Path) -> None:
     facts = {
         "llama.expert_count": 0,

@@ -75,6 +75,16 @@ def cut(folder: Path) -> None:
     save_file(weights, folder / "model.safetensors")
 
 
+def set_entries(**entries: Any) -> Callable[[Path], None]:
+    return lambda folder: change(folder / "config.json", **entries)
+
+
+def flatten(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.embed_tokens.weight"] = weights["model.embed_tokens.weight"][0, 0].clone()
+    save_file(weights, folder / "model.safetensors")
+
+
 def quantise(folder: Path) -> None:
     change(folder / "config.json", quantization_config={"quant_method": "gptq"})
 
@@ -133,6 +143,12 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], Callable[[Path], None] | None, st
     ),
     "a missing tensor": ("llama", {}, rename, r"model\.norm\.weight.*missing"),
     "a shape": ("llama", {}, cut, r"\(8,\), the configuration asks for \(64,\)"),
+    "no heads": ("gpt2", {}, set_entries(n_head=0), "no layers, no heads"),
+    "heads that do not divide": ("bloom", {}, set_entries(n_head=7), "do not fit"),
+    "words for a number": ("llama", {}, set_entries(num_hidden_layers="two"), "class cannot have .*num_hidden_layers"),
+    "kinds for other layers": ("lfm2", {}, set_entries(layer_types=["conv"]), "class cannot have .*layer_types"),
+    "a thousand million experts": ("minimax_m2", {}, set_entries(num_local_experts=10**9), "1000000000 experts"),
+    "embeddings without rows": ("llama", {}, flatten, "the embeddings have 0 rows"),
     "too many tokens": ("llama", {"vocab_size": 250}, None, "the id 258, the embeddings have 250 rows"),
     "a rule of splitting": ("llama", {}, split_otherwise, "rule that llama.cpp does not have"),
 }

@@ -193,6 +193,15 @@ async def test_a_host_that_ignores_ranges_from_now_on_is_asked_for_the_whole(
     assert await fetch(server, tmp_path, size_bytes=size_bytes, digest=digest) == content
 
 
+async def test_what_a_host_without_ranges_sends_again_is_checked_again(server: FileServer, tmp_path: Path) -> None:
+    server.takes_ranges = False
+    others = [Reply(200, {}, CONTENT, cut=len(CONTENT) // 2), Reply(200, {}, b"other" + CONTENT[5:])]
+    server.answer = lambda _: others.pop(0) if len(server.requests) > 1 and others else None
+    with pytest.raises(FailedPrecondition, match=f"not {DIGEST}"):
+        await fetch(server, tmp_path, size_bytes=len(CONTENT), digest=DIGEST)
+    assert not (tmp_path / "m.gguf").exists()
+
+
 async def test_bytes_that_rotted_on_the_disk_are_fetched_again(server: FileServer, tmp_path: Path) -> None:
     server.answer = lambda asked: Reply(404) if asked.headers.get("range", "").startswith("bytes=1000000") else None
     with pytest.raises(NotFound):

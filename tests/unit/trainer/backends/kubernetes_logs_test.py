@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import pytest
@@ -50,6 +52,39 @@ async def test_what_is_refused_or_whole_is_not_asked_for_again_and_hides_no_othe
     cluster.faults["log"] = [AssertionError("it was asked")]
     await copied(logs, tmp_path / "1", *pods)
     assert cluster.faults["log"]
+
+
+@pytest.mark.parametrize("status", [400, 429])
+async def test_a_container_that_is_not_ready_or_a_busy_cluster_is_asked_again(tmp_path: Path, status: int) -> None:
+    cluster = FakeCluster()
+    logs, cluster.logs["worker-0"] = PodLogs(cluster), lines("words")
+    cluster.faults["log"] = [ApiException(status, "container is waiting to start: PodInitializing")]
+    assert await copied(logs, tmp_path / "1", pod()) == {}
+    assert await copied(logs, tmp_path / "1", pod()) == {"worker-0.log": "words\n"}
+
+
+async def test_words_of_the_kubelet_hide_no_line_that_comes_later(tmp_path: Path) -> None:
+    cluster = FakeCluster()
+    logs, cluster.logs["worker-0"] = PodLogs(cluster), "unable to retrieve container logs for containerd://1"
+    await copied(logs, tmp_path / "1", pod())
+    cluster.logs["worker-0"] = lines("words")
+    assert await copied(logs, tmp_path / "1", pod()) == {"worker-0.log": "words\n"}
+
+
+async def test_a_line_that_the_disk_did_not_take_is_copied_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = FakeCluster()
+    logs, cluster.logs["worker-0"] = PodLogs(cluster), lines("one", "two")
+
+    def full(_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RotatingFileHandler, "flush", full)
+        await copied(logs, tmp_path / "1", pod())
+    (tmp_path / "1/worker-0.log").unlink()
+    assert await copied(logs, tmp_path / "1", pod()) == {"worker-0.log": "one\ntwo\n"}
 
 
 async def test_a_log_that_grows_keeps_what_is_newest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ MINIMAX_M2: Final = Family(
     settings=(
         Count("expert_count", "num_local_experts", size="experts"),
         Count("expert_used_count", "num_experts_per_tok"),
-        Count("expert_feed_forward_length", "intermediate_size"),
+        Count("expert_feed_forward_length", "intermediate_size", size="feed_forward"),
     ),
     turns_part=True,
     constants={"expert_gating_func": _SIGMOID},

@@ -52,6 +52,7 @@ def test_a_licence_that_forbids_derivatives_is_told() -> None:
 
 def test_texts_of_elsewhere_cannot_change_the_metadata() -> None:
     text = card(CardFacts("m", "merged", 'b"\nlicense: mit', licence="x: y\n---"))
+    assert "under `'<b>'`, which" in card(CardFacts("m", "merged", "b", licence="`<b>`"))
     metadata = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
     assert metadata["base_model"] == 'b"\nlicense: mit' and metadata["license_name"] == "x: y\n---"
 
