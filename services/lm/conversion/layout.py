@@ -204,7 +204,7 @@ def inspect_gguf(path: Path) -> dict[str, Any]:
         "file_bytes": header.file_bytes,
         "written_bytes": written_bytes(header.tensors),
         "quantization": type_name(commonest),
-        "max_positions": config["max_position_embeddings"],
+        "max_positions": dimensions_of(header).context,
         "tokenizer": tokenizer_kind(header),
         "chat_template": bool(templates),
         "chat_templates": sorted(templates),

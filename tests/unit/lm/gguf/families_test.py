@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from services.lm.adapters import LoraSettings, add_lora, merge_adapter, save_adapter
 from services.lm.conversion.families import plan_gguf, rename_lora
 from services.lm.conversion.gguf import convert_gguf
+from services.lm.conversion.layout import inspect_gguf
 from services.lm.decoder.whole import computed_whole
 from services.lm.errors import InvalidModelFile
 from services.lm.loading import load
@@ -87,7 +88,9 @@ def test_a_model_that_goes_out_and_comes_in_computes_the_same(tmp_path: Path, ca
     model_type, settings = deepcopy(MODELS[case])
     model = write_folder(tmp_path / "folder", model_type, **settings)
     plan = plan_gguf(tmp_path / "folder")
-    convert_gguf(write_plan(plan, tmp_path / "folder/model.safetensors", tmp_path / "m.gguf"), tmp_path / "out")
+    file = write_plan(plan, tmp_path / "folder/model.safetensors", tmp_path / "m.gguf")
+    assert inspect_gguf(file)["max_positions"] in (256, 2048)
+    convert_gguf(file, tmp_path / "out")
     ours, theirs = load(tmp_path / "out", dtype="float32"), load(tmp_path / "folder", dtype="float32")
     with torch.no_grad(), computed_whole(ours.model):
         logits = model(input_ids=IDS).logits
