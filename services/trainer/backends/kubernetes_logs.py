@@ -127,6 +127,7 @@ def _append(file: RotatingFileHandler, text: str) -> None:
     """Append a line; a full disk, which a handler's own method only prints, is an OSError."""
     if file.shouldRollover(makeLogRecord({"msg": text})):
         file.doRollover()
+    assert file.stream is not None
     file.stream.write(f"{text}\n")
     file.flush()
 
