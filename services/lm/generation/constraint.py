@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,6 +30,10 @@ _OPTIONS: Final[JsonCompileOptions] = {
 }
 # Beyond this the grammar's numbers are rounded.
 _MAX_INTEGER: Final = 2**53
+# Reading the grammar takes a state for each remainder, which none of its limits counts: seconds for a hundred thousand.
+_MAX_STEP: Final = 10_000
+# Each is found by reading the schema once more.
+_MOST_FORMATS: Final = 16
 _UNKNOWN_FORMAT: Final = re.compile(r"Unknown format: (.*)")
 # What stands there are no schemas.
 _VALUES: Final = frozenset({"const", "enum", "default", "examples"})
@@ -73,28 +79,36 @@ class Constraints:
         """
         try:
             document = json.loads(schema)
-            integer = _largest(document)
+            integer, step = _largest(document), math.lcm(*_steps(document))
         except (ValueError, RecursionError):
             raise _refused("it is no JSON, or nested too deeply") from None
         if not isinstance(document, dict):
             raise _refused("it is no object")
         if integer > _MAX_INTEGER:
             raise _refused(f"integers beyond 2^53 would be rounded, such as {integer}")
+        if step > _MAX_STEP:
+            raise _refused(f"multiples of {step} would take too long to follow")
         return Constraint(self._matcher(document))
 
     def _matcher(self, schema: dict[str, Any]) -> LLMatcher:
         # Loading it takes a fifth of a second, which every worker would pay.
         from llguidance import LLMatcher
 
-        matcher = LLMatcher(self._tokenizer, LLMatcher.grammar_from_json_schema(schema, overrides=_OPTIONS))
-        if not matcher.is_error():
-            return matcher
-        unknown = _UNKNOWN_FORMAT.match(matcher.get_error())
-        # To JSON Schema a format that nobody knows says nothing; tools have such as "path" and "int32".
-        plainer = _without_format(schema, unknown[1]) if unknown else schema
-        if plainer == schema:
-            raise _refused(matcher.get_error())
-        return self._matcher(plainer)
+        for _ in range(_MOST_FORMATS):
+            try:
+                grammar = LLMatcher.grammar_from_json_schema(schema, overrides=_OPTIONS)
+            except ValueError as error:
+                raise _refused(str(error)) from None
+            matcher = LLMatcher(self._tokenizer, grammar)
+            if not matcher.is_error():
+                return matcher
+            unknown = _UNKNOWN_FORMAT.match(matcher.get_error())
+            # To JSON Schema a format that nobody knows says nothing; tools have such as "path" and "int32".
+            plainer = _without_format(schema, unknown[1]) if unknown else schema
+            if plainer == schema:
+                raise _refused(matcher.get_error())
+            schema = plainer
+        raise _refused(f"it has more than {_MOST_FORMATS} formats that nobody knows")
 
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
@@ -121,6 +135,16 @@ def _largest(value: Any) -> int:
     if isinstance(value, dict | list):
         return max(map(_largest, value.values() if isinstance(value, dict) else value), default=0)
     return abs(value) if isinstance(value, int) else 0
+
+
+def _steps(value: Any) -> Iterator[int]:
+    """Yield the numerator of each `multipleOf`; what is to be a multiple of several is one of their common multiple."""
+    step = value.get("multipleOf") if isinstance(value, dict) else None
+    if type(step) in (int, float):
+        yield abs(Fraction(str(step)).numerator) or 1
+    if isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _steps(inner)
 
 
 def _without_format(schema: Any, name: str) -> Any:

@@ -18,6 +18,7 @@ from services.chassis.telemetry import Telemetry
 from ui.gateway.errors import install_error_responses, sentence_of
 from ui.gateway.middleware.headers import SecurityHeaders
 from ui.gateway.middleware.limits import RequestLimits
+from ui.gateway.middleware.loopback import LoopbackOnly
 from ui.gateway.middleware.outside import Outside, OutsideAddress
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.gateway.settings import GatewaySettings
@@ -57,6 +58,17 @@ def test_a_declared_body_above_the_limit_is_refused() -> None:
     answer = _client(_limited(max_body_bytes=1024)).post("/api/v1/size", content=b"x" * 1025)
     assert answer.status_code == 413
     assert answer.json()["problem"] == "The request body is larger than 1024 bytes."
+
+
+@pytest.mark.parametrize("path", ["/v1/files", "/lab/v1/files"])
+def test_openais_clients_are_refused_before_any_route_in_their_own_shape(path: str) -> None:
+    outside = "https://lab.example/lab"
+    answer = _client(_limited(max_body_bytes=1024, outside_url=outside)).post(path, content=b"x" * 1025)
+    assert (answer.status_code, answer.json()["error"]["type"]) == (413, "invalid_request_error")
+    assert answer.json()["error"]["message"].startswith("The request body is larger than 1024 bytes.")
+    elsewhere = TestClient(LoopbackOnly(_app(), OutsideAddress.parse(outside)), base_url="http://other.example")
+    answer = elsewhere.get(path)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (403, "permission_denied")
 
 
 def test_a_body_that_does_not_say_its_size_is_cut_off_at_the_limit() -> None:

@@ -1,6 +1,7 @@
 """An answer that is held to a JSON schema fits it, whatever the model would rather write."""
 
 import json
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +100,10 @@ def test_a_format_that_nobody_knows_says_nothing(loaded: LoadedModel) -> None:
         ({"type": "array", "uniqueItems": True}, "uniqueItems"),
         ({"enum": [2**60]}, "2\\^53"),
         ([1], "no object"),
+        ({"allOf": [{"type": "integer", "multipleOf": 1009}, {"multipleOf": 1013}]}, "multiples of 1022117"),
+        ({"const": "\ud800"}, "serializable"),
+        (reduce(lambda inner, _: {"items": inner}, range(200), {}), "recursion"),
+        ({"anyOf": [{"type": "string", "format": f"f{place}"} for place in range(17)]}, "more than 16 formats"),
     ],
 )
 def test_a_schema_that_cannot_be_followed_is_refused_by_name(loaded: LoadedModel, schema: Any, said: str) -> None:

@@ -114,6 +114,7 @@ def test_preferences_are_pairs_however_the_prompt_is_written(tmp_path: Path, pai
         ({"messages": [HI, {"role": "assistant", "tool_calls": [{"name": "read", "arguments": 5}]}]}, "no arguments"),
         ({"messages": [HI, {**HELLO, "tool_calls": {"name": "read"}}]}, "tool_calls that are no list"),
         ({"messages": [HI, HELLO], "case": "no JSON"}, "holds no case"),
+        ({"messages": [HI], "case": {}, "profile_id": ["text"]}, "has no profile_id"),
         ({"messages": [HI, HELLO], "tools": '[{"name": "read", "x": NaN}]'}, "a value that JSON cannot hold"),
         ({"messages": [HI, {**HELLO, "content": "x" * 1_048_470}]}, "more than 1048576 bytes"),
     ],

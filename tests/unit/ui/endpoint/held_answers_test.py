@@ -1,6 +1,7 @@
 """The schema that an answer of `/v1/chat/completions` is held to."""
 
 import json
+from functools import reduce
 from typing import Any
 
 import jsonschema
@@ -11,6 +12,7 @@ from ui.openai.held import schema_of
 from ui.openai.schemas import ChatBody
 
 PARAMETERS = {
+    "$id": "https://example.com/weather",
     "type": "object",
     "properties": {"place": {"$ref": "#/$defs/Place"}},
     "required": ["place"],
@@ -20,6 +22,13 @@ WEATHER = {"type": "function", "function": {"name": "weather", "parameters": PAR
 LOOK = {"type": "function", "function": {"name": "look"}}
 NAMED = {"type": "function", "function": {"name": "weather"}}
 CALL = {"name": "weather", "arguments": {"place": {"city": "Oslo"}}}
+
+
+DEEP: Any = reduce(lambda inner, _: {"items": inner}, range(300), {})
+
+
+def _look(parameters: Any) -> Any:
+    return {"type": "function", "function": {"name": "look", "parameters": parameters}}
 
 
 def _body(**more: Any) -> ChatBody:
@@ -64,6 +73,10 @@ def test_otherwise_an_answer_is_free(more: dict[str, Any]) -> None:
         ({"tools": [LOOK], "response_format": {"type": "json_object"}}, "set tool_choice to none"),
         ({"response_format": {"type": "json_schema"}}, "need each other"),
         ({"n": 17}, "n\n"),
+        ({"tools": [LOOK], "tool_choice": {"type": "function", "function": {}}}, "or a function by its name"),
+        ({"tools": [_look([1])], "tool_choice": "required"}, "valid dictionary"),
+        ({"tools": [_look(DEEP)]}, "deeper than 100"),
+        ({"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": DEEP}}}, "deeper than 100"),
         ({"n": 2, "store": True}, "leave n at 1"),
     ],
 )
