@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
-from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, status_of
+from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, service_error_response, status_of
 from ui.gateway.middleware.bodies import JsonRoute
 
 _INVALID = "invalid_request_error"
@@ -93,6 +93,14 @@ class OpenAIRoute(JsonRoute):
 
 def _headers_of(error: Exception) -> dict[str, str]:
     return {**retry_headers(error), **(getattr(error, "headers", None) or {})}
+
+
+def refusal(error: ServiceError, path: str) -> Response:
+    """Return an error from before any route was reached, in the shape that clients of the path expect."""
+    if not path.startswith("/v1/"):
+        return service_error_response(error)
+    facts = told_error(error)
+    return JSONResponse(facts.body, facts.status, headers=retry_headers(error))
 
 
 def told_error(error: Exception) -> OpenAIError:

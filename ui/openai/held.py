@@ -47,7 +47,9 @@ def _calls(tools: list[ToolBody], *, several: bool) -> dict[str, Any]:
 def _arguments(tool: ToolBody, place: int) -> Any:
     parameters = plain(tool)["function"].get("parameters") or {"type": "object"}
     # Some clients leave the type out, and arguments are an object in any case.
-    return _moved({"type": "object", **parameters}, f"#/$defs/arguments_{place}")
+    own = {name: value for name, value in parameters.items() if name != "$id"}
+    # By an id of their own, references to themselves would be looked for elsewhere.
+    return _moved({"type": "object", **own}, f"#/$defs/arguments_{place}")
 
 
 def _moved(schema: Any, place: str) -> Any:

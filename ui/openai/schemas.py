@@ -13,6 +13,7 @@ _MOST_TOOLS = 128
 _MOST_TOKEN_IDS = 1 << 20
 _OTHER_NAMES = ("parameters", "params", "args", "kwargs", "input")
 _INT64 = 2**63
+_DEEPEST = 100
 MOST_CHOICES = 16
 TokenIds = Annotated[
     list[Annotated[int, Field(strict=True, ge=0, lt=2**31)]], Field(min_length=1, max_length=_MOST_TOKEN_IDS)
@@ -82,11 +83,23 @@ class MessageBody(Sent):
         return self.content or ""
 
 
+def _shallow(sent: Any) -> Any:
+    """Return what is read, unless turning it into text again would need more of the stack than there is."""
+    level = [sent]
+    for _ in range(_DEEPEST):
+        nested = [value for value in level if isinstance(value, dict | list)]
+        level = [each for value in nested for each in (value.values() if isinstance(value, dict) else value)]
+        if not level:
+            return sent
+    raise ValueError(f"is nested deeper than {_DEEPEST} levels")
+
+
 class FunctionBody(BaseModel):
     """A function that may be called."""
 
     model_config = ConfigDict(extra="allow")
     name: str = Field(min_length=1, max_length=64)
+    parameters: dict[str, Any] | None = None
 
 
 class ToolBody(BaseModel):
@@ -112,8 +125,9 @@ class NamedTool(BaseModel):
 
 def _tool_choice(value: Any) -> Any:
     """Return what is read, or say in one sentence what can be: of a union each of its members would say its own."""
-    if isinstance(value, dict) and value.get("type") == "function" and isinstance(value.get("function"), dict):
-        return NamedTool.model_validate(value)
+    function = value.get("function") if isinstance(value, dict) and value.get("type") == "function" else None
+    if isinstance(function, dict) and isinstance(function.get("name"), str):
+        return NamedTool(type="function", function=NamedFunction(name=function["name"]))
     if value in ("none", "auto", "required"):
         return value
     raise ValueError("use none, auto, required, or a function by its name; other choices are not built")
@@ -123,7 +137,7 @@ class JsonSchema(BaseModel):
     """What an answer must fit; it is held to it whether or not it says `strict`."""
 
     name: str = Field(max_length=64)
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: Annotated[dict[str, Any], BeforeValidator(_shallow)] = Field(alias="schema")
 
 
 class ResponseFormat(Sent):
@@ -178,7 +192,7 @@ class ChatBody(SamplingBody):
     """A conversation to answer."""
 
     messages: list[MessageBody] = Field(min_length=1)
-    tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS)] | None = None
+    tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS), BeforeValidator(_shallow)] | None = None
     tool_choice: Annotated[Literal["none", "auto", "required"] | NamedTool | None, BeforeValidator(_tool_choice)] = None
     parallel_tool_calls: bool = Field(default=True, description="Without it an answer has one call at most.")
     max_tokens: int | None = Field(default=None, ge=1, lt=2**31)

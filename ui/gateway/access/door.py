@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from urllib.parse import quote, urlsplit
 
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import Busy, NotFound, PermissionDenied, ServiceError
@@ -15,8 +15,8 @@ from services.chassis.machine.caller import current_caller
 from ui.gateway.access.access import Access
 from ui.gateway.access.caller import CALL_KEY, Call, Caller, known_caller
 from ui.gateway.access.rules import Rule, Rules
-from ui.gateway.errors import Unauthenticated, retry_headers, service_error_response
-from ui.openai.errors import told_error
+from ui.gateway.errors import Unauthenticated
+from ui.openai.errors import refusal
 
 COOKIE = "drillyard_session"
 _SAFE_METHODS = ("GET", "HEAD")
@@ -223,12 +223,7 @@ def _refuse_without_scope(request: _Request, caller: Caller, rules: list[Rule]) 
 def _refusal(request: _Request, error: ServiceError) -> Response:
     if isinstance(error, Unauthenticated) and request.is_navigation:
         return RedirectResponse(f"{request.root}/login?next={quote(request.place, safe='/')}", 303)
-    if request.path.startswith("/v1/"):
-        facts = told_error(error)
-        response: Response = JSONResponse(facts.body, facts.status)
-        response.headers.update(retry_headers(error))
-    else:
-        response = service_error_response(error)
+    response = refusal(error, request.path)
     if isinstance(error, Unauthenticated):
         response.headers["WWW-Authenticate"] = "Bearer"
     return response

@@ -8,9 +8,9 @@ import time
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.chassis.errors import Busy
-from ui.gateway.errors import problem_response, service_error_response
+from services.chassis.errors import Busy, ServiceError, TooLarge
 from ui.gateway.settings import GatewaySettings
+from ui.openai.errors import refusal
 
 # A body may take its pause limit, and as much longer as its bytes need at this speed.
 _LEAST_BYTES_PER_SECOND = 10_000
@@ -26,6 +26,7 @@ class RequestLimits:
     def __init__(self, app: ASGIApp, settings: GatewaySettings) -> None:
         self._app = app
         self._settings = settings
+        self._outside_path = settings.outside.path if settings.outside else ""
         self._num_requests = 0
         self._num_bytes = 0
 
@@ -40,13 +41,10 @@ class RequestLimits:
             max_bytes = min(max_bytes, self._settings.max_json_bytes)
         declared_bytes = _declared_bytes(scope)
         if declared_bytes > max_bytes:
-            problem = too_large(max_bytes)
-            response = problem_response("RESOURCE_EXHAUSTED", problem, "Send less in one request.", 413)
-            await response(scope, receive, send)
+            await self._refuse(TooLarge(_too_large(max_bytes), "Send less in one request."), scope, receive, send)
             return
         if self._num_requests >= self._settings.max_requests or not self._has_room(declared_bytes):
-            response = service_error_response(Busy("The gateway is answering as many requests as it may."))
-            await response(scope, receive, send)
+            await self._refuse(Busy("The gateway is answering as many requests as it may."), scope, receive, send)
             return
         body = _Body(self, max_bytes, self._settings.max_body_seconds, receive)
         self._num_requests += 1
@@ -55,6 +53,10 @@ class RequestLimits:
         finally:
             self._num_requests -= 1
             self._num_bytes -= body.num_bytes
+
+    async def _refuse(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"].removeprefix(self._outside_path)
+        await refusal(error, path)(scope, receive, send)
 
     def take(self, num_bytes: int) -> None:
         """Count bytes of a body that came.
@@ -87,7 +89,7 @@ class _Body:
         self._is_complete = not message.get("more_body")
         num_bytes = len(message.get("body", b""))
         if self.num_bytes + num_bytes > self._max_bytes:
-            raise HTTPException(413, too_large(self._max_bytes).rstrip("."))
+            raise HTTPException(413, _too_large(self._max_bytes).rstrip("."))
         self._limits.take(num_bytes)
         self.num_bytes += num_bytes
         return message
@@ -104,7 +106,7 @@ class _Body:
             self._seconds += time.monotonic() - start
 
 
-def too_large(max_bytes: int) -> str:
+def _too_large(max_bytes: int) -> str:
     """Return the sentence on a body that is larger than the limit."""
     return f"The request body is larger than {max_bytes} bytes."
 

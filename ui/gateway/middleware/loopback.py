@@ -6,9 +6,10 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from services.chassis.errors import PermissionDenied
 from services.chassis.settings import is_loopback
-from ui.gateway.errors import problem_response
 from ui.gateway.middleware.outside import OutsideAddress
+from ui.openai.errors import refusal
 
 _REFUSAL = (
     "The gateway has no authentication, so it answers only requests whose headers Host and Origin name this machine"
@@ -32,6 +33,7 @@ class LoopbackOnly:
         self._app = app
         self._host = outside.host if outside else ""
         self._origin = outside.origin if outside else ""
+        self._path = outside.path if outside else ""
         self._refusal = f"{_REFUSAL} or {outside}." if outside else f"{_REFUSAL}."
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -42,7 +44,8 @@ class LoopbackOnly:
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008, "reason": "Host or Origin is not expected."})
             return
-        await problem_response("PERMISSION_DENIED", self._refusal, _NEXT_STEP, 403)(scope, receive, send)
+        error = PermissionDenied(self._refusal, _NEXT_STEP)
+        await refusal(error, scope["path"].removeprefix(self._path))(scope, receive, send)
 
     def _is_expected(self, scope: Scope) -> bool:
         hosts, origins = _header(scope, b"host"), _header(scope, b"origin")

@@ -31,8 +31,8 @@ def result_files(job: TrainingJob) -> list[str]:
 
 
 def job_of_file(file_id: str) -> str:
-    """Return the job whose results a file has; empty for other files."""
-    return file_id.removeprefix(_RESULTS) if file_id.startswith(_RESULTS) else ""
+    """Return the job whose results a file has; empty for other files, such as a dataset's version of that name."""
+    return file_id.removeprefix(_RESULTS) if file_id.startswith(_RESULTS) and "@" not in file_id else ""
 
 
 async def curves_of(clients: Clients, job_id: str, metric: str = "") -> dict[int, dict[str, float]]:

@@ -91,7 +91,7 @@ def _answered(messages: Any, row: Mapping[str, Any]) -> Any:
     if not messages or messages[-1]["role"] == "assistant":
         return messages
     try:
-        profile, case = get_profile(row["profile_id"]), case_from_document(row["case"])
+        profile, case = get_profile(str(row["profile_id"])), case_from_document(row["case"])
     except UnknownProfile as error:
         raise RowError("has no profile_id that this version knows") from error
     except CaseError as error:
