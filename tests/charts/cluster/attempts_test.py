@@ -26,7 +26,7 @@ from tests.integration.processes import start_service
 from tests.integration.trainer_kill_test import NUM_STEPS, Caller
 from tests.unit.trainer.training_bench import dataset_rows
 
-pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.timeout(900)]
 NAMESPACE, ACCOUNT, SECRET, CLAIM = "drilling", "dy-trainer", "dy-service-token", "dy-data"
 
 
@@ -77,17 +77,15 @@ def printed(attempt: Path) -> str:
     return "".join(file.read_text() for file in attempt.glob("*.log"))
 
 
-async def test_a_job_in_pods_outlives_a_kill_and_a_pause_and_registers_its_result(
+async def test_a_job_in_pods_is_paused_goes_on_in_another_pod_and_registers_its_result(
     tmp_path: Path, control_plane: ControlPlane
 ) -> None:
     async with ground(tmp_path, control_plane) as place:
         caller, kubelet = place.caller, place.kubelet
         job_id = await caller.create()
-        first_saved = await caller.checkpoint_above(job_id, 0)
+        saved = await caller.checkpoint_above(job_id, 0)
         # It trains on while what it printed is read here.
         await until_printed(tmp_path / "trainer" / "attempts" / job_id / "attempt-001", "Started training worker group")
-        next(iter(kubelet.containers.values())).kill()
-        second_saved = await caller.checkpoint_above(job_id, first_saved)
         await caller.stub.PauseTrainingJob(training_job_pb2.PauseTrainingJobRequest(training_job_id=job_id))
         async for response in caller.events(job_id):
             if response.event.state.state == job_pb2.JOB_STATE_PAUSED:
@@ -102,12 +100,11 @@ async def test_a_job_in_pods_outlives_a_kill_and_a_pause_and_registers_its_resul
 
     assert states[-1] == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
     outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
-    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["FAILED", "STOPPED", "SUCCEEDED"]
-    assert "the container training ended with code 137" in job.attempts[0].reason
-    assert first_saved <= job.attempts[1].start_step < second_saved <= job.attempts[2].start_step < NUM_STEPS
+    assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["STOPPED", "SUCCEEDED"]
+    assert saved <= job.attempts[1].start_step < NUM_STEPS
     assert steps == list(range(1, NUM_STEPS + 1))
     assert [version.produced_by for version in registered] == [f"training_job:{job_id}"]
     assert job.model_version_id == "tiny@2"
     ours, inputs = ((tmp_path / name / "artifacts").as_uri() for name in ("trainer", "registry"))
     assert all(plan.base_folder.startswith(inputs) and plan.dataset_file.startswith(inputs) for plan in plans)
-    assert [plan.resume_from.startswith(ours) for plan in plans] == [False, True, True]
+    assert [plan.resume_from.startswith(ours) for plan in plans] == [False, True]
