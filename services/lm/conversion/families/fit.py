@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from services.lm.conversion.families.family import Dimensions, Family
 from services.lm.errors import InvalidModelFile
 
 # Of all layers: each of an expert's matrices is a tensor of a folder.
 _MAX_EXPERTS: Final = 1 << 17
+
+
+def whole_setting(config: Any, name: str, default: int | None = None) -> int:
+    """A size of a configuration, also where its class declares no type of it.
+
+    Raises:
+        InvalidModelFile: It is no whole number of 1 to 2^31 - 1, which GGUF can say.
+    """
+    value = getattr(config, name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31:
+        raise InvalidModelFile(f"Its {name} is {value!r:.40}, no size.", "Fetch the model again.", "config.json")
+    return value
 
 
 def check_fit(family: Family, sizes: Dimensions, next_step: str) -> None:

@@ -18,7 +18,7 @@ from services.lm.conversion.families.architectures.table import BY_MODEL_TYPE, w
 from services.lm.conversion.families.arrangement import rows_together, to_gguf
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import FOLDER_FORMS, HEAD, Count, Dimensions, Entry, Family, Part, Shape
-from services.lm.conversion.families.fit import check_fit
+from services.lm.conversion.families.fit import check_fit, whole_setting
 from services.lm.conversion.families.positions import full_rope, position_entries, position_tables
 from services.lm.conversion.families.windows import config_window, window_entries
 from services.lm.conversion.vocabulary.writing import model_name, read_vocabulary
@@ -130,9 +130,9 @@ def dimensions(config: Any, family: Family, shapes: dict[str, Shape]) -> Dimensi
         _kv_heads(config, family) or heads,
         getattr(config, "head_dim", None) or hidden // heads,
         (*shapes[_stored_name(family.embedding.folder, shapes)], 0)[0],
-        int(getattr(config, family.names.get(_CONTEXT, _CONTEXT), _UNLIMITED)),
+        whole_setting(config, family.names.get(_CONTEXT, _CONTEXT), _UNLIMITED),
         tuple(config.layer_types) if family.has_kinds else (),
-        {setting.size: getattr(config, setting.name) for setting in family.settings if setting.size},
+        {setting.size: whole_setting(config, setting.name) for setting in family.settings if setting.size},
     )
     check_fit(family, sizes, FOLDER_FORMS)
     return sizes

@@ -146,6 +146,8 @@ REFUSALS: dict[str, tuple[str, dict[str, Any], Callable[[Path], None] | None, st
     "no heads": ("gpt2", {}, set_entries(n_head=0), "no layers, no heads"),
     "heads that do not divide": ("bloom", {}, set_entries(n_head=7), "do not fit"),
     "words for a number": ("llama", {}, set_entries(num_hidden_layers="two"), "class cannot have .*num_hidden_layers"),
+    "a size that no class declares": ("mamba", {}, set_entries(intermediate_size=[]), r"intermediate_size is \[\], no"),
+    "positions below none": ("lfm2", {}, set_entries(max_position_embeddings=-1), "max_position_embeddings is -1, no"),
     "kinds for other layers": ("lfm2", {}, set_entries(layer_types=["conv"]), "class cannot have .*layer_types"),
     "a thousand million experts": ("minimax_m2", {}, set_entries(num_local_experts=10**9), "1000000000 experts"),
     "embeddings without rows": ("llama", {}, flatten, "the embeddings have 0 rows"),
