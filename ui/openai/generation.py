@@ -21,7 +21,7 @@ from drillyard.test_runner.v1.transcript_pb2 import (
 )
 from fastapi import Request
 
-from services.chassis.channel import CALLER_KEY
+from services.chassis.channel import CALLER_KEY, MAX_MESSAGE_BYTES
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.openai.schemas import SamplingBody
@@ -113,7 +113,14 @@ def whole_of(responses: Sequence[GenerateResponse]) -> Whole:
 
 
 def choices_of(request: GenerateRequest, n: int) -> list[GenerateRequest]:
-    """Return the request `n` times, each with a seed of its own."""
+    """Return the request `n` times, each with a seed of its own.
+
+    Raises:
+        OpenAIError: It is larger than a service takes; it is not copied then.
+    """
+    if request.ByteSize() > MAX_MESSAGE_BYTES:
+        problem = f"The conversation and its tools are larger than the {MAX_MESSAGE_BYTES >> 20} MiB that can be asked."
+        raise OpenAIError(problem, status=413, code="request_too_large")
     requests = [GenerateRequest() for _ in range(n)]
     for place, each in enumerate(requests):
         each.CopyFrom(request)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from drillyard.test_runner.v1.transcript_pb2 import ToolCall
+from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, Message, ToolCall
 from pydantic import ValidationError
 
-from ui.openai.generation import call_documents
+from services.chassis.channel import MAX_MESSAGE_BYTES
+from ui.openai.errors import OpenAIError
+from ui.openai.generation import call_documents, choices_of
 from ui.openai.schemas import ChatBody, CompletionBody
 
 ASKED = [{"role": "user", "content": "a"}]
@@ -42,3 +44,15 @@ def test_every_call_has_an_id_of_its_own_unless_it_came_with_one() -> None:
     assert first["id"] != second["id"]
     assert third["id"] == "c-1"
     assert first["function"] == {"name": "look", "arguments": '{"at": "x"}'}
+
+
+def test_a_request_that_no_service_takes_is_not_copied_for_each_choice() -> None:
+    request = GenerateRequest(messages=[Message(role="user", content="a" * 1000)], seed=5)
+    assert [(each.seed, each.messages) for each in choices_of(request, 2)] == [
+        (5, request.messages),
+        (6, request.messages),
+    ]
+    request.messages[0].content = "a" * MAX_MESSAGE_BYTES
+    with pytest.raises(OpenAIError, match="16 MiB") as caught:
+        choices_of(request, 16)
+    assert (caught.value.status, caught.value.code) == (413, "request_too_large")
