@@ -172,7 +172,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         runner = JobRunner(
             store,
             owner=f"{name}@{socket.gethostname()}:{os.getpid()}",
-            lease_seconds=settings.lease_seconds,
+            lease_seconds=settings.lease_seconds_of_jobs(is_only_owner=database.is_sqlite),
             is_only_owner=database.is_sqlite,
             max_deaths=settings.max_deaths,
         )

@@ -60,6 +60,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+_ONLY_OWNER_LEASE_SECONDS = 300.0
+
+
 class ServiceSettings(BaseSettings):
     """Settings of one service; a service subclasses it with its own `env_prefix`.
 
@@ -86,7 +89,12 @@ class ServiceSettings(BaseSettings):
     max_calls: int = Field(default=256, ge=1, le=100_000, description="Calls that are answered at once.")
     max_watches: int = Field(default=1000, ge=1, le=100_000, description="Streams of events that are open at once.")
     drain_grace_seconds: float = Field(default=10.0, ge=0, le=3600)
-    lease_seconds: float = Field(default=30.0, ge=1, le=3600)
+    lease_seconds: float = Field(
+        default=30.0,
+        ge=1,
+        le=3600,
+        description="If unset, jobs on SQLite have 300, for no other process can take them over.",
+    )
     max_deaths: int = Field(
         default=3, ge=2, le=1000, description="A job that ends its process so often in a row without progress fails."
     )
@@ -124,6 +132,14 @@ class ServiceSettings(BaseSettings):
     def resolved_database_url(self, service: str) -> str:
         """Return the database URL, SQLite in the service's folder when none is set."""
         return self.database_url or f"sqlite+aiosqlite:///{quote(str(self.service_dir(service) / 'state.db'))}"
+
+    def lease_seconds_of_jobs(self, *, is_only_owner: bool) -> float:
+        """Return the lease of jobs, unless it is set a longer one where no other process can take them over.
+
+        A disk that many programs write to can keep SQLite waiting for longer than other replicas should wait.
+        """
+        is_set = "lease_seconds" in self.model_fields_set
+        return _ONLY_OWNER_LEASE_SECONDS if is_only_owner and not is_set else self.lease_seconds
 
     def resolved_artifacts_url(self, service: str) -> str:
         """Return the URL under which the service writes artifacts, a local folder when none is set."""

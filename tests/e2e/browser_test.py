@@ -205,11 +205,14 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     case = Gateway(url).get(f"/test-suites/{SUITE}/cases")["test_cases"][0]
     page.goto(f"{url}/playground?suite={SUITE}&case={case['case_id']}&model=tiny@1")
     expect(page.locator("#playground-case input")).to_have_value(case["case_id"])
+    page.get_by_role("button", name="Sampling").click()
+    expect(page.get_by_label("Longest answer, in tokens")).to_have_value("192")
     page.get_by_role("button", name="Show the prompt").click()
     expect(page.locator("#prompt")).to_contain_text(HOSTILE, timeout=120_000)
     expect(page.locator("#prompt")).to_contain_text("tokens")
-    page.get_by_role("button", name="Sampling").click()
     page.get_by_label("Longest answer, in tokens").fill("12")
+    page.get_by_label("Longest answer, in tokens").press("Tab")
+    expect(page.get_by_label("Longest answer, in tokens")).to_have_value("12")
     page.get_by_role("button", name="Answer", exact=True).click()
     expect(page.locator("#judgement .layer.failed").first).to_be_visible(timeout=120_000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
@@ -27,15 +28,13 @@ from ui.test_suites.actions import read_suite
 # Each update of a page is a message to a browser.
 _UPDATE_SECONDS = 0.15
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-# What was said so far: of one's own messages both sides, of a case the answers alone.
-SoFar: TypeAlias = tuple[Message, ...]
 _Given: TypeAlias = dict[Any, Any]
 
 
 def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Playground", "Ask a model: see exactly what it reads, and what the client makes of its answer.")
-    so_far = gr.State(())
+    so_far = gr.State(SoFar())
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):
             form = playground_form()
@@ -59,8 +58,23 @@ def build(cache: ServiceCache) -> None:
     request.then(page.review, values, review, **_QUIET)
     box.wire(subject, kept, lambda: None, [], [])
     stop.click(None, None, None, cancels=[request], **_QUIET)
+    # In the browser: an answer of the service could come after that of a button pressed in the meantime.
     restart = [form.source.input, form.suite.input, form.case.input, anew.click]
-    gr.on(restart, page.begin, None, [*outputs, prompt, *review], cancels=[request], **_QUIET)
+    emptied = [talk, answer, judgement, prompt, kept, box.area, box.column]
+    gr.on(restart, None, None, emptied, js=_emptied(), cancels=[request], **_QUIET)
+    anew.click(page.begin, None, [so_far], **_QUIET)
+
+
+@dataclass(frozen=True)
+class SoFar:
+    """What was said so far: of one's own messages both sides, of a case the answers alone.
+
+    Attributes:
+        about: what it belongs to: who writes the messages, and for a case its suite and name.
+    """
+
+    about: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -103,8 +117,8 @@ class _Page:
             cases = ()
         return parts.choices([case.case_id for case in cases], chosen or "")
 
-    def begin(self) -> list[Any]:
-        return [(), gr.skip(), render("playground/empty"), "", "", "", {}, "", "", gr.Column(visible=False)]
+    def begin(self) -> SoFar:
+        return SoFar()
 
     async def preview(self, values: _Given) -> str:
         return await html_or_notice(self._preview(values), "playground")
@@ -136,7 +150,7 @@ class _Page:
 
     async def _answered(self, values: _Given) -> Document:
         """Return the beginning of an item on the last answer; nothing before there is one."""
-        so_far: SoFar = values[self._so_far]
+        so_far = self._messages(values)
         if not so_far:
             return {}
         conversation = Conversation(so_far)
@@ -165,7 +179,7 @@ class _Page:
             yield _Piece(message, piece, now - begin, is_due)
 
     async def _asked(self, values: _Given) -> tuple[CaseAtWork | None, Conversation]:
-        form, so_far = self._form, values[self._so_far]
+        form, so_far = self._form, self._messages(values)
         if values[form.source] == CASE:
             if not values[form.suite] or not values[form.case]:
                 raise InvalidArgument("No case is chosen.", "Choose a suite and one of its cases.", field="case")
@@ -192,7 +206,16 @@ class _Page:
 
     def _said(self, values: _Given, answer: Message) -> SoFar:
         own = _own(values[self._form.message] or "") if values[self._form.source] == MESSAGES else []
-        return (*values[self._so_far], *own, answer)
+        return SoFar(self._about(values), (*self._messages(values), *own, answer))
+
+    def _about(self, values: _Given) -> tuple[str, ...]:
+        form = self._form
+        source = values[form.source] or ""
+        return (source, values[form.suite] or "", values[form.case] or "") if source == CASE else (source,)
+
+    def _messages(self, values: _Given) -> tuple[Message, ...]:
+        so_far: SoFar = values[self._so_far]
+        return so_far.messages if so_far.about == self._about(values) else ()
 
     async def _judged(self, case: CaseAtWork | None, piece: _Piece) -> str:
         if case is None:
@@ -202,6 +225,12 @@ class _Page:
         after = await conversation_of(self._cache.clients, case)
         replies = after.messages[_last_answer(after) + 1 :]
         return render("playground/judgement", view=view, stop=after.stop, replies=replies)
+
+
+def _emptied() -> str:
+    """Return the function of the browser that shows the page as it begins."""
+    hidden = {"__type__": "update", "visible": False}
+    return f"() => {json.dumps([render('playground/empty'), '', '', '', '', '', hidden])}"
 
 
 def _own(message: str) -> list[Message]:

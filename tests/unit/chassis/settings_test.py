@@ -94,3 +94,9 @@ def test_where_no_host_needs_a_proxy_none_does_afterwards(former: str) -> None:
 
 def test_a_process_that_asks_nothing_outside_gets_no_proxy_at_all() -> None:
     assert without_proxies(OFFICE | {"No_Proxy": "[::1", "grpc_proxy": "x", "https_proxy": ""}) == {"PATH": "/bin"}
+
+
+def test_only_jobs_that_nobody_else_can_take_over_have_a_long_lease_and_a_lease_that_is_set_stays() -> None:
+    assert ServiceSettings().lease_seconds_of_jobs(is_only_owner=False) == 30
+    assert ServiceSettings().lease_seconds_of_jobs(is_only_owner=True) == 300
+    assert ServiceSettings(lease_seconds=6).lease_seconds_of_jobs(is_only_owner=True) == 6

@@ -10,8 +10,8 @@ from drillyard.feedback.v1.feedback_item_pb2 import CreateFeedbackItemRequest, C
 from drillyard.test_runner.v1.transcript_pb2 import Message
 
 from ui.evaluations.feedback.box import FeedbackBox
-from ui.playground.form import PlaygroundForm, playground_form
-from ui.playground.page import _Page
+from ui.playground.form import MESSAGES, PlaygroundForm, playground_form
+from ui.playground.page import SoFar, _Page
 from ui.shared.cache import ServiceCache
 
 
@@ -30,13 +30,16 @@ async def test_what_a_person_says_is_of_the_conversation_with_its_system_prompt(
     cache = ServiceCache(application)
     with gr.Blocks():
         form: PlaygroundForm = playground_form()
-        so_far, box = gr.State(()), FeedbackBox(cache, has_turns=False)
+        so_far, box = gr.State(SoFar()), FeedbackBox(cache, has_turns=False)
     page = _Page(cache, form, so_far, box)
     values: dict[Any, Any] = {component: getattr(component, "value", None) for component in form.components()}
-    values |= {form.model: "tiny@1", form.system: "Be brief.", so_far: ()}
+    values |= {form.model: "tiny@1", form.system: "Be brief.", so_far: SoFar()}
     nothing = await page.review(values)
     assert nothing[0] == {} and nothing[2] == "" and not nothing[3].visible
-    values[so_far] = (Message(role="user", content="Hi."), Message(role="assistant", content="Hello!"))
+    said = (Message(role="user", content="Hi."), Message(role="assistant", content="Hello!"))
+    values[so_far] = SoFar(("another case",), said)
+    assert (await page.review(values))[0] == {}
+    values[so_far] = SoFar((MESSAGES,), said)
     subject, _, html, column = await page.review(values)
     assert "stars 5" in html and column.visible
     await box._saver("correction")(subject, 0, "ann", "Hi.")
