@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -19,6 +21,7 @@ _EXAMPLES = {
     "endpoint.model": "qwen3-8b",
     "endpoint.extra_body": '{"cache_prompt": true}',
 }
+_FIELD_NAME = re.compile("`([a-z_]+)`")
 Values = Mapping[Any, Any]
 
 
@@ -33,6 +36,7 @@ class FieldForm:
     def __init__(self, form: str, message: type[Message]) -> None:
         self._form = form
         self._fields = {field.path: field for field in fields_of(message)}
+        self._labels = {path.rpartition(".")[2]: field.label for path, field in self._fields.items()}
         self.components: dict[str, Any] = {}
 
     def add(self, *paths: str, **more: Any) -> None:
@@ -40,7 +44,7 @@ class FieldForm:
         for begin in range(0, len(paths), 2):
             with gr.Row():
                 for path in paths[begin : begin + 2]:
-                    self.components[path] = _component(self._form, self._fields[path], **more)
+                    self.components[path] = _component(self._form, self._fields[path], self._labels, **more)
 
     def add_endpoint(self) -> None:
         """Build the components of a served model; rarely needed ones are folded."""
@@ -89,11 +93,11 @@ def text_of(values: Values, component: Any) -> str:
     return str(values[component] or "").strip()
 
 
-def _component(form: str, field: Field, **more: Any) -> Any:
+def _component(form: str, field: Field, labels: Mapping[str, str], **more: Any) -> Any:
     path = field.path.removeprefix("sampling.").replace(".", "-").replace("_", "-")
     # What the label says already is not said again.
     label = field.label.lower()
-    info = None if field.help.rstrip(".").lower() == label else field.help
+    info = None if field.help.rstrip(".").lower() == label else _FIELD_NAME.sub(partial(_named, labels), field.help)
     common: dict[str, Any] = {"label": field.label, "info": info, "elem_id": f"{form}-{path}", **more}
     if field.kind == "bool":
         return gr.Checkbox(field.default, **common)
@@ -108,6 +112,11 @@ def _component(form: str, field: Field, **more: Any) -> Any:
     if field.unit and field.unit not in label:
         common["label"] = f"{field.label}, in {field.unit}"
     return gr.Number(_initial(field), precision=0 if field.kind == "int" else None, min_width=110, **common)
+
+
+def _named(labels: Mapping[str, str], name: re.Match[str]) -> str:
+    """A form shows labels where the contract names fields."""
+    return f"“{labels[name[1]]}”" if name[1] in labels else name[0]
 
 
 def _initial(field: Field) -> Any:

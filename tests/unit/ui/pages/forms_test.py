@@ -6,6 +6,7 @@ from typing import Any
 
 import gradio as gr
 import pytest
+from drillyard.feedback.v1.schedule_pb2 import ScheduleSpec
 from drillyard.job.v1.job_pb2 import Job, JobState
 from drillyard.registry.v1.test_suite_pb2 import TestSuiteFormat
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling, TestRun, TestRunSpec, ToolMode
@@ -204,3 +205,14 @@ def test_a_run_offers_what_its_state_allows(state: str, offered: set[str]) -> No
     job = Job(state=JobState.Value(f"JOB_STATE_{state.upper()}"))
     html = render("test_runs/actions", run=test_runs.test_run_view(TestRun(test_run_id="r", job=job)))
     assert set(re.findall(r'data-select="(\w+)"', html)) == offered
+
+
+async def test_a_form_names_other_fields_by_their_labels() -> None:
+    def build() -> FieldForm:
+        fields = FieldForm("schedule", ScheduleSpec)
+        fields.add("daily_time", "time_zone")
+        return fields
+
+    components = _built(build).components
+    assert "“Every”" in components["daily_time"].info
+    assert "“Daily at”" in components["time_zone"].info
