@@ -25,11 +25,11 @@ from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND
 from services.feedback.domain.shipment import SHIPMENT_KIND
 from services.feedback.files.json_lines import JsonLines
 from services.feedback.jobs.dataset_build import DatasetBuildJob
-from services.feedback.jobs.gate import ShippingServices
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
-from services.feedback.jobs.shipment import ShipmentJob
+from services.feedback.jobs.shipping.services import ShippingServices
+from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings

@@ -59,6 +59,7 @@ class GrpcVerdicts:
             rate_after=comparison.after.conforming_rate,
             gains=tuple(CaseChange(change.case_id, change.sentence) for change in comparison.gains),
             losses=tuple(CaseChange(change.case_id, change.sentence) for change in comparison.losses),
+            equal_answers_rate=parity.equal_answers_rate,
             sentence=parity.sentence,
         )
 

@@ -62,12 +62,16 @@ class CaseChange:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two evaluations of one suite differ in: the share of conforming answers, gains, losses, and a sentence."""
+    """What two evaluations of one suite differ in: the share of conforming answers, gains, losses, and why they differ.
+
+    `equal_answers_rate` is the share of answers that are the same to the last token.
+    """
 
     rate_before: float
     rate_after: float
     gains: tuple[CaseChange, ...]
     losses: tuple[CaseChange, ...]
+    equal_answers_rate: float
     sentence: str
 
 

@@ -17,13 +17,13 @@ from services.chassis.jobs import JobRunner, JobState, MemoryJobStore
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
-from services.feedback.jobs.shipment import ShipmentJob
+from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.unit.feedback.bench import MemoryAnswers
-from tests.unit.feedback.shipping.world import CASES, SUITE, VERSION, ShippingWorld
+from tests.unit.feedback.shipping.world import BASE, CASES, SUITE, VERSION, ShippingWorld
 
 BODY: dict[str, Any] = {
     "model_version_id": "small-roo",
@@ -75,7 +75,9 @@ async def test_a_form_that_passes_everything_is_published_in_each_place() -> Non
     assert (shipment.spec.model_version_id, shipment.spec.test_suite_version_id) == (VERSION, SUITE)
     (spec,) = bench.world.exports.bodies.values()
     assert spec["profile_id"] == "roo_xml" and spec["model_version_id"] == VERSION and spec["number_type"] == "Q8_0"
-    assert "1 gained: " + CASES[5].case_id in shipment.results[3].summary
+    summary = shipment.results[3].summary
+    assert "1 gained: " + CASES[5].case_id in summary and "50.0% of the answers are the same" in summary
+    assert "guilty" not in summary
     runs = [order.model_version_id for order in bench.world.test_runner.bodies.values()]
     assert runs == [VERSION, shipment.form_model_version_id]
 
@@ -138,6 +140,32 @@ async def test_a_shipment_that_is_killed_in_any_step_goes_on_and_starts_nothing_
     starts = world.exports.starts + world.test_runner.starts + world.evaluator.starts + world.publications.starts
     names = ("export", "test_run", "form_test_run", "evaluation", "form_evaluation", "publication-0", "publication-1")
     assert dict(starts) == dict.fromkeys(names, 1)
+
+
+async def test_the_version_is_asked_while_its_form_is_written_and_tested_while_the_form_is_scored(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench, asked = Bench(), asyncio.Event()
+    world = bench.world
+    score, form = world.forms.score, world.exports.form
+
+    async def scored(model_version_id: str, rows: Any, *, max_tokens: int = 0) -> Any:
+        if model_version_id == VERSION:
+            asked.set()
+        elif model_version_id != BASE and not max_tokens:
+            async with asyncio.timeout(30):
+                while not world.test_runner.starts:
+                    await asyncio.sleep(0)
+        return await score(model_version_id, rows, max_tokens=max_tokens)
+
+    async def written(export_id: str) -> str:
+        await asyncio.wait_for(asked.wait(), 30)
+        return await form(export_id)
+
+    monkeypatch.setattr(world.forms, "score", scored)
+    monkeypatch.setattr(world.exports, "form", written)
+    shipment = await bench.shipped()
+    assert [result.passed for result in shipment.results] == [True] * 5
 
 
 async def test_a_run_of_the_version_that_there_is_already_is_used_again() -> None:

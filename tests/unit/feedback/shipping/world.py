@@ -21,7 +21,7 @@ from services.feedback.domain.work import (
 from services.feedback.gate.numbers import RowScore
 from services.feedback.gate.prompts import RenderedPrompt
 from services.feedback.gate.rows import GateRow
-from services.feedback.jobs.gate import ShippingServices
+from services.feedback.jobs.shipping.services import ShippingServices
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 
@@ -156,7 +156,8 @@ class FakeVerdicts:
         is_worse = self._forms.fault in ("parser", "model")
         losses = tuple(CaseChange(case.case_id, "No call was found.") for case in CASES[:2])
         gains = (CaseChange(CASES[5].case_id, "It was wrong."),)
-        return Comparison(0.8, 0.7 if is_worse else 0.8, gains, losses if is_worse else (), "All answers are the same.")
+        rates = (0.8, 0.7 if is_worse else 0.8)
+        return Comparison(*rates, gains, losses if is_worse else (), 0.5, "The guilty step is weights.")
 
     async def conforms(self, profile_id: str, case: Case, answer: str) -> bool:
         return answer == "right"

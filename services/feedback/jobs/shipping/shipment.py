@@ -8,9 +8,10 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
 from services.feedback.domain.shipment import GateResult, GateStep, ShipmentState
-from services.feedback.jobs.gate import GateSteps, ShippingServices
 from services.feedback.jobs.loop import cancel_work
-from services.feedback.jobs.shipment_record import ShipmentRecord
+from services.feedback.jobs.shipping.gate import GateSteps
+from services.feedback.jobs.shipping.record import ShipmentRecord
+from services.feedback.jobs.shipping.services import ShippingServices
 from services.feedback.ports import Work
 
 _NEXT_STEPS = {
@@ -58,7 +59,9 @@ class ShipmentJob:
         started: list[tuple[Work, str]] = [
             (services.exports, state.base_export_id),
             (services.exports, state.export_id),
+            (services.evaluator, state.evaluation_id),
             (services.evaluator, state.form_evaluation_id),
+            (services.test_runner, state.test_run_id),
             (services.test_runner, state.form_test_run_id),
             *((services.publications, publication_id) for publication_id in state.publication_ids),
         ]

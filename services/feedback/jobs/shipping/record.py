@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from typing import Any
 
 from services.chassis.jobs import JobContext
 from services.feedback.domain.shipment import GateStep, ShipmentState, shipment_of
 from services.feedback.domain.work import WorkProgress
+from services.protocols.profile import Profile, get_profile
 
 
 class ShipmentRecord:
@@ -18,6 +20,12 @@ class ShipmentRecord:
         self.shipment_id, self.spec, self.inputs = shipment.shipment_id, shipment.asked, shipment.inputs
         self.state = ShipmentState.from_document(context.saved)
         self._context = context
+        self._storing = asyncio.Lock()
+
+    @property
+    def profile(self) -> Profile:
+        """The protocol of the suite."""
+        return get_profile(self.inputs.suite.profile_id)
 
     def request_id(self, name: str) -> str:
         """Return the id under which this shipment asks another service for `name`, the same after every restart."""
@@ -25,9 +33,10 @@ class ShipmentRecord:
 
     async def update(self, **values: Any) -> None:
         """Record what was begun or made, by the names of the state's fields."""
-        state = replace(self.state, **values)
-        await self._context.checkpoint(state.to_document())
-        self.state = state
+        async with self._storing:
+            state = replace(self.state, **values)
+            await self._context.checkpoint(state.to_document())
+            self.state = state
 
     async def report(self, step: GateStep, message: str, *, waits: bool = False) -> None:
         """Tell how far a step has come; `waits` while its work is done elsewhere."""

@@ -1,0 +1,1 @@
+"""The job that takes a form of a version through the gate and publishes it."""
