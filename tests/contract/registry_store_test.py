@@ -1,6 +1,7 @@
 """The promises of the registry's stores, over every implementation."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -321,6 +322,21 @@ async def test_a_page_of_cases_ends_when_its_bytes_are_enough(stores: Stores) ->
     assert [case.case_id for case in page.items] == ["case-0", "case-1"]
     rest = await stores.suites.list_cases(added.version_id, PageRequest(1000, page.next_token), max_bytes=10_000)
     assert [case.case_id for case in rest.items] == ["case-2", "case-3"]
+
+
+async def test_a_caller_who_leaves_while_a_page_of_cases_is_read_leaves_no_error_in_the_log(
+    stores: Stores, caplog: pytest.LogCaptureFixture
+) -> None:
+    added = await stores.suites.add_version(suite_draft(), cases(50))
+    for delay in range(15):
+        reading = asyncio.ensure_future(stores.suites.list_cases(added.version_id, FIRST, max_bytes=10_000))
+        await asyncio.sleep(delay / 2000)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+    assert len((await stores.suites.list_cases(added.version_id, FIRST, max_bytes=10_000)).items) == 50
+    # What is still open tells so when it is collected.
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("sqlalchemy")] == []
 
 
 async def test_a_built_in_suite_keeps_the_number_it_ships_with(stores: Stores) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import RowMapping, Select, delete, insert, select
-from sqlalchemy.ext.asyncio import AsyncMappingResult, AsyncSession
+from sqlalchemy import RowMapping, Select, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import item_of, row_of
 from services.chassis.wire.paging import place_of, token_of
@@ -51,17 +50,16 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
     async def list_cases(self, version_id: str, page: PageRequest, *, max_bytes: int) -> Page[TestCase]:
         """Return cases in the suite's order; the page ends after the case with which it reaches `max_bytes`."""
         position = place_of(page.token, 0)
-        query = select(TEST_CASES).where(TEST_CASES.c.version_id == version_id, TEST_CASES.c.position > position)
-        query = query.order_by(TEST_CASES.c.position).limit(page.size + 1)
         cases: list[TestCase] = []
         num_bytes = 0
-        async with self._database.reading() as session, _rows(session, query) as rows:
-            async for row in rows:
-                if len(cases) == page.size or num_bytes >= max_bytes:
-                    return Page(tuple(cases), token_of(position))
-                cases.append(item_of(TestCase, row))
-                num_bytes += len(row["document"].encode("utf-8"))
-                position = row["position"]
+        async with self._database.reading() as session:
+            rows = (await session.execute(_fitting(version_id, position, page.size + 1, max_bytes))).mappings().all()
+        for row in rows:
+            if len(cases) == page.size or num_bytes >= max_bytes:
+                return Page(tuple(cases), token_of(position))
+            cases.append(item_of(TestCase, row))
+            num_bytes += len(row["document"].encode("utf-8"))
+            position = row["position"]
         return Page(tuple(cases))
 
     async def _let_go(self, session: AsyncSession, version_id: str) -> None:
@@ -75,11 +73,13 @@ class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]
         return {"provenance": provenance_from_document(origin), "imported_from": origin.get(_IMPORTED_FROM, "")}
 
 
-@asynccontextmanager
-async def _rows(session: AsyncSession, query: Select[Any]) -> AsyncIterator[AsyncMappingResult]:
-    # Row by row: a page of the longest documents would not fit into memory at once.
-    result = await session.stream(query)
-    try:
-        yield result.mappings()
-    finally:
-        await result.close()
+def _fitting(version_id: str, position: int, num_rows: int, max_chars: int) -> Select[Any]:
+    """Select the rows behind a position up to that with which they reach a number of characters, and the one after it.
+
+    The database counts, since a page of the longest documents would not fit into memory at once.
+    """
+    query = select(TEST_CASES).where(TEST_CASES.c.version_id == version_id, TEST_CASES.c.position > position)
+    page = query.order_by(TEST_CASES.c.position).limit(num_rows).subquery()
+    before = func.sum(func.length(page.c.document)).over(order_by=page.c.position, rows=(None, -2))
+    counted = select(page, func.coalesce(before, 0).label("num_chars")).subquery()
+    return select(counted).where(counted.c.num_chars < max_chars).order_by(counted.c.position)
