@@ -7,7 +7,6 @@ import random
 import struct
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from io import StringIO
@@ -28,26 +27,27 @@ from services.registry.importers.safetensors_header import HeaderError, read_siz
 from services.registry.importers.suites.bfcl import read_bfcl
 from services.registry.importers.suites.prompts import read_prompts
 from services.registry.usecases.dataset import row_of
+from tests.fuzz.tally import Tally
 from tests.fuzz.values import flipped, line
 from tests.unit.registry.model_folders import write_safetensors
 
 MOST_SECONDS = 2.0
 _REFUSALS = (LineError, InvalidArgument)
 
-Report = Callable[[str, bytes], None]
 
-
-def fuzz_file(target: str, num_inputs: int, seed: int, report: Report) -> Counter[str]:
-    """Read so many files, and return how many were read and how many were refused.
+def fuzz_file(target: str, num_inputs: int, seed: int, tally: Tally) -> None:
+    """Read so many files.
 
     Args:
         target: One of `TARGETS`.
         num_inputs: Number of files.
         seed: Decides what is drawn.
-        report: Is told of each error that is no refusal and of each reading that took long, with the file's bytes.
+        tally: Counts what was read and what refused, and is told of each error that is no refusal and of each reading
+            that took long, with the file's bytes.
     """
     make, read, refusals = TARGETS[target]
-    chance, outcomes = random.Random(f"{seed}/{target}"), Counter[str]()
+    chance = random.Random(f"{seed}/{target}")
+    tally.aim(target, num_inputs)
     with tempfile.TemporaryDirectory(prefix="drillyard-fuzz-") as folder:
         path = Path(folder) / "file"
         draw = make(Path(folder))
@@ -61,12 +61,11 @@ def fuzz_file(target: str, num_inputs: int, seed: int, report: Report) -> Counte
                 outcome = "refused"
             except Exception as error:
                 # Whatever it is, it is what is looked for.
-                report(f"{target}: {type(error).__name__}: {str(error)[:200]}", content)
+                tally.add_fault(f"{target}: {type(error).__name__}: {str(error)[:200]}", content)
                 outcome = "broken"
             if (seconds := time.process_time() - begin) > MOST_SECONDS:
-                report(f"{target}: read for {seconds:.1f} s of CPU time", content)
-            outcomes[outcome] += 1
-    return outcomes
+                tally.add_fault(f"{target}: read for {seconds:.1f} s of CPU time", content)
+            tally.outcomes[target][outcome] += 1
 
 
 def _safetensors(folder: Path) -> Callable[[random.Random], bytes]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grpc
+import grpc.aio
 from drillyard.evaluator.v1 import evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2
 from drillyard.registry.v1 import registry_service_pb2
@@ -19,6 +19,7 @@ from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from tests.fuzz.messages import fill
+from tests.fuzz.tally import Tally
 from tests.fuzz.values import flipped
 from tests.integration.system_process import SystemProcess
 
@@ -49,34 +50,40 @@ _CALL_SECONDS = 20.0
 _MOST_ANSWERS = 3
 _FLIPPED_SHARE = 0.1
 
-Report = Callable[[str, bytes], None]
+Call = tuple[MethodDescriptor, list[bytes]]
 
 
-def fuzz_rpcs(system: SystemProcess, num_inputs: int, seed: int, report: Report) -> Counter[str]:
-    """Send so many requests to each service, and return how many answers had which code.
+async def fuzz_rpcs(system: SystemProcess, num_inputs: int, seed: int, tally: Tally) -> None:
+    """Send so many requests to each service, all services at the same time.
 
     Args:
         system: The services that are asked.
         num_inputs: Requests to each service, spread evenly over its methods.
         seed: Decides what is drawn.
-        report: Is told of each answer that may not be, with the request's bytes.
+        tally: Counts the code of each answer by service, and is told of each that may not be.
     """
-    codes: Counter[str] = Counter()
     known = (*system.names.values(), "roo_xml/core@1", "smollm2-135m-instruct@1", system.live_training_job_id)
-    for name, service in SERVICES.items():
-        with grpc.insecure_channel(system.addresses[f"{name}_address"]) as channel:
-            requests = _requests(service, num_inputs, random.Random(f"{seed}/{name}"), known)
-            with ThreadPoolExecutor(_CALLS_AT_ONCE) as pool:
-                for code in pool.map(lambda item: _code(channel, *item, report), requests):
-                    codes[code] += 1
-    return codes
+    async with asyncio.TaskGroup() as group:
+        for name, service in SERVICES.items():
+            tally.aim(name, num_inputs)
+            calls = _calls(service, num_inputs, random.Random(f"{seed}/{name}"), known)
+            group.create_task(_fuzz_service(name, system.addresses[f"{name}_address"], calls, tally))
 
 
-def _requests(
-    service: ServiceDescriptor, count: int, chance: random.Random, known: Sequence[str]
-) -> Iterator[tuple[MethodDescriptor, list[bytes]]]:
-    yield from ((method, [KEPT[method.name]]) for method in service.methods if method.name in KEPT)
-    for number in range(count):
+async def _fuzz_service(name: str, address: str, calls: Iterator[Call], tally: Tally) -> None:
+    async def ask() -> None:
+        for method, messages in calls:
+            tally.outcomes[name][await _code(channel, method, messages, tally)] += 1
+
+    async with grpc.aio.insecure_channel(address) as channel, asyncio.TaskGroup() as group:
+        for _ in range(_CALLS_AT_ONCE):
+            group.create_task(ask())
+
+
+def _calls(service: ServiceDescriptor, count: int, chance: random.Random, known: Sequence[str]) -> Iterator[Call]:
+    kept = [(method, [KEPT[method.name]]) for method in service.methods if method.name in KEPT]
+    yield from kept[:count]
+    for number in range(count - len(kept)):
         method = service.methods[number % len(service.methods)]
         messages = []
         for _ in range(chance.randrange(1, 4) if method.client_streaming else 1):
@@ -87,29 +94,28 @@ def _requests(
         yield method, messages
 
 
-def _code(channel: grpc.Channel, method: MethodDescriptor, messages: list[bytes], report: Report) -> str:
+async def _code(channel: grpc.aio.Channel, method: MethodDescriptor, messages: list[bytes], tally: Tally) -> str:
     path = f"/{method.containing_service.full_name}/{method.name}"
     try:
-        _answers(channel, path, method, messages)
-    except grpc.RpcError as error:
-        call: Any = error
-        details = str(call.details())
-        if call.code() in _FORBIDDEN_CODES or any(trace in details for trace in _CODE_TRACES):
-            report(f"{path}: {call.code().name}: {details[:300]}", b"".join(messages))
-        return str(call.code().name)
+        await _answers(channel, path, method, messages)
+    except grpc.aio.AioRpcError as error:
+        details = error.details() or ""
+        if error.code() in _FORBIDDEN_CODES or any(trace in details for trace in _CODE_TRACES):
+            tally.add_fault(f"{path}: {error.code().name}: {details[:300]}", b"".join(messages))
+        return error.code().name
     return "OK"
 
 
-def _answers(channel: grpc.Channel, path: str, method: MethodDescriptor, messages: list[bytes]) -> None:
+async def _answers(channel: Any, path: str, method: MethodDescriptor, messages: list[bytes]) -> None:
     if method.client_streaming:
-        responses: Any = channel.stream_stream(path)(iter(messages), timeout=_CALL_SECONDS)
+        call: Any = channel.stream_stream(path)(messages, timeout=_CALL_SECONDS)
     elif method.server_streaming:
-        responses = channel.unary_stream(path)(messages[0], timeout=_CALL_SECONDS)
+        call = channel.unary_stream(path)(messages[0], timeout=_CALL_SECONDS)
     else:
-        channel.unary_unary(path)(messages[0], timeout=_CALL_SECONDS)
+        await channel.unary_unary(path)(messages[0], timeout=_CALL_SECONDS)
         return
     # What does not end by itself is left after a few answers.
-    for place, _ in enumerate(responses):
-        if place >= _MOST_ANSWERS:
-            responses.cancel()
+    for _ in range(_MOST_ANSWERS):
+        if await call.read() is grpc.aio.EOF:
             return
+    call.cancel()
