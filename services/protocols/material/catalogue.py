@@ -14,6 +14,7 @@ from services.protocols.material.scenario import Kind, Scenario
 SINGLE_CALL = "single_call"
 """The category of single calls, whose kinds come tool by tool."""
 
+_FRAME = "frame"
 _NUM_BUCKETS = 8
 _MAX_MISSES = 2_000
 
@@ -139,6 +140,8 @@ class Catalogue:
         group, key = kind.wordings
         wording = draw.pick(stock.wordings[group][key])
         draft = kind.build(draw)
+        if category != SINGLE_CALL and _FRAME in stock.words:
+            wording = draw.sentence(_FRAME, wording=wording)
         task = SLOT.sub(lambda slot: str(draft.slots[slot[1]]), wording)
         template = wording if self.names_slots else SLOT.sub("{}", wording)
         return Scenario(scenario_id, f"{category}.{name}", template, task, draft, draw.random)

@@ -39,8 +39,21 @@ class Stock:
 def load_stock(package: str, name: StockName) -> Stock:
     """Return the stock in `suite.toml` or `pool.toml` of a package."""
     document = tomllib.loads(files(package).joinpath(f"{name}.toml").read_text(encoding="utf-8"))
-    words, wordings = document.pop("words"), document.pop("wordings")
+    words, raw = document.pop("words"), document.pop("wordings")
+    wordings = {
+        group: {key: _spelt_out(raw, entry) for key, entry in entries.items()} for group, entries in raw.items()
+    }
     return Stock(MappingProxyType(words), MappingProxyType(wordings), MappingProxyType(document))
+
+
+def _spelt_out(wordings: Mapping[str, Mapping[str, Sequence[str]]], entry: Sequence[str]) -> list[str]:
+    """Return the wordings of an entry; `@group.name` stands for those of another."""
+    spelt: dict[str, None] = {}
+    for wording in entry:
+        group, _, key = wording.removeprefix("@").partition(".")
+        further = _spelt_out(wordings, wordings[group][key]) if wording.startswith("@") else [wording]
+        spelt.update(dict.fromkeys(further))
+    return list(spelt)
 
 
 class Draw:

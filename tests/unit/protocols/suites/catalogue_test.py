@@ -8,7 +8,7 @@ import pytest
 
 from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.material import SINGLE_CALL, Catalogue, Split, StockExhausted, StockName, UnknownCategory
-from services.protocols.material.draw import load_stock
+from services.protocols.material.draw import SLOT, load_stock
 from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE as FUNCTIONS
 from services.protocols.profile import get_profile
 from services.protocols.roo.scenarios.catalogue import CATALOGUE as ROO
@@ -139,6 +139,30 @@ def test_the_pool_of_the_roo_clients_has_many_wordings() -> None:
     assert min(len(wordings) for group in pool.values() for wordings in group.values()) >= 2
     for tool in get_profile("roo_xml").tools:
         assert sum(map(len, pool[tool].values())) >= 12
+    for category, kinds in ROO.categories.items():
+        for kind in kinds.values() if category != SINGLE_CALL else ():
+            group, key = kind.wordings
+            assert len(pool[group][key]) >= 6, kind.wordings
+
+
+def test_a_wording_of_the_pool_may_stand_for_all_of_another_name() -> None:
+    pool = load_stock(ROO.package, "pool").wordings
+    assert set(pool["edit_by_diff"]["value"]) > {*pool["apply_diff"]["value"], *pool["tool_choice"]["diff"]}
+    for group in pool.values():
+        for wordings in group.values():
+            assert len(set(wordings)) == len(wordings)
+            assert not any(wording.startswith("@") for wording in wordings)
+
+
+def test_tasks_of_the_pool_stand_in_many_frames_and_single_calls_in_none() -> None:
+    wordings = {
+        text for group in load_stock(ROO.package, "pool").wordings.values() for kind in group.values() for text in kind
+    }
+    bare = {SLOT.sub("{}", wording) for wording in wordings}
+    categories = [category for category in ROO.categories if category != SINGLE_CALL]
+    framed = [scenario.template not in bare for scenario in ROO.draw(2, 300, categories=categories)]
+    assert 0.6 < sum(framed) / len(framed) < 0.95
+    assert all(scenario.template in bare for scenario in ROO.draw(2, 130, categories=(SINGLE_CALL,)))
 
 
 @EACH
