@@ -105,9 +105,10 @@ class Catalogue:
         return chosen
 
     def _scenarios(self, prefix: str, categories: Sequence[str], tool: str, split: Split | None) -> Iterator[Scenario]:
-        lanes = [lane for name in categories for lane in self._lanes(name, tool)]
+        side: StockName = "suite" if split is None else "pool"
+        lanes = [lane for name in categories for lane in self._lanes(name, tool, side)]
         label = "-".join((*(categories if len(categories) == 1 else ()), *([tool] if tool else ())))
-        stock = load_stock(self.package, "suite" if split is None else "pool")
+        stock = load_stock(self.package, side)
         seen, index, place, misses = set[str](), 0, 0, 0
         while lanes and misses < _MAX_MISSES:
             lane = lanes[place % len(lanes)]
@@ -125,10 +126,10 @@ class Catalogue:
                 yield scenario
         raise StockExhausted(f"the stock of {prefix} has no further scenario of {label}")
 
-    def _lanes(self, category: str, tool: str) -> list[deque[tuple[str, str, Kind]]]:
+    def _lanes(self, category: str, tool: str, side: StockName) -> list[deque[tuple[str, str, Kind]]]:
         """Return a category's kinds as they come, each as often as its weight; a lane for each tool that kinds name."""
         lanes: dict[str, deque[tuple[str, str, Kind]]] = {}
-        kinds = self.categories[category]
+        kinds = {name: kind for name, kind in self.categories[category].items() if kind.stock in ("", side)}
         for turn in range(max(kind.weight for kind in kinds.values())):
             for name, kind in kinds.items():
                 if kind.weight > turn and kind.tool in ("", tool or kind.tool):
@@ -136,11 +137,12 @@ class Catalogue:
         return list(lanes.values())
 
     def _scenario(self, stock: Stock, scenario_id: str, category: str, name: str, kind: Kind) -> Scenario:
-        draw = Draw(stock, f"{scenario_id}-{name}")
+        is_single = category == SINGLE_CALL
+        draw = Draw(stock, f"{scenario_id}-{name}", has_more=not is_single)
         group, key = kind.wordings
         wording = draw.pick(stock.wordings[group][key])
         draft = kind.build(draw)
-        if category != SINGLE_CALL and _FRAME in stock.words:
+        if not is_single and _FRAME in stock.words:
             wording = draw.sentence(_FRAME, wording=wording)
         task = SLOT.sub(lambda slot: str(draft.slots[slot[1]]), wording)
         template = wording if self.names_slots else SLOT.sub("{}", wording)

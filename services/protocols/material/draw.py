@@ -59,8 +59,9 @@ def _spelt_out(wordings: Mapping[str, Mapping[str, Sequence[str]]], entry: Seque
 class Draw:
     """One scenario's worth of random choices from a stock."""
 
-    def __init__(self, stock: Stock, seed: str) -> None:
-        self.stock = stock
+    def __init__(self, stock: Stock, seed: str, *, has_more: bool = False) -> None:
+        """Draw from `stock`, with `has_more` from its pieces of the kind `more_x` where pieces `x` are drawn too."""
+        self.stock, self._has_more = stock, has_more
         self.random = Random(seed)
 
     def pick(self, choices: Sequence[T]) -> T:
@@ -94,9 +95,10 @@ class Draw:
 
         A piece with a `row` gets up to five such lines before its text, so that no place in it is the usual one.
         """
+        more = self.stock.pieces.get(f"more_{kind}", ()) if self._has_more else ()
         raw = {
             key: "\n".join(map(str, value)) if isinstance(value, list) else str(value)
-            for key, value in self.pick(self.stock.pieces[kind]).items()
+            for key, value in self.pick([*self.stock.pieces[kind], *more]).items()
         }
         words: dict[str, str] = {}
         piece = {key: SLOT.sub(lambda slot: self._filled(slot, words), text) for key, text in raw.items()}

@@ -8,7 +8,7 @@ from random import Random
 from typing import Any, Literal
 
 from services.protocols.cases import Case, Choice, Expected, FreeText, Goal, McpServer
-from services.protocols.material.draw import Draw
+from services.protocols.material.draw import Draw, StockName
 from services.protocols.turn import Answer
 
 SlipKind = Literal["", "drop", "raw", "cut", "list", "rename", "foreign"]
@@ -132,6 +132,7 @@ class Kind:
         protocols: the protocols that have the situation; all of the catalogue's when empty.
         tool: the tool of the first call, where it is always the same and the kinds of different tools come in turn.
         weight: how often the kind comes, compared with the others of its tool.
+        stock: the only stock that has the kind; both have it when empty.
     """
 
     build: Build
@@ -139,6 +140,7 @@ class Kind:
     protocols: frozenset[str] = frozenset()
     tool: str = ""
     weight: int = 1
+    stock: StockName | Literal[""] = ""
 
 
 def kinds_of(category: str, builds: Mapping[str, Build]) -> dict[str, Kind]:

@@ -74,14 +74,15 @@ def two_places(draw: Draw, edit: Edit = diff) -> Draft:
     return Draft(slots=slots, turns=((step,),), files={drawn.path: drawn.text})
 
 
-def same_line(draw: Draw, edit: Edit = diff) -> Draft:
-    """One of several equal lines, told apart by what stands above it."""
+def same_line(draw: Draw, edit: Edit = diff, *, num_above: int = 0) -> Draft:
+    """One of several equal lines, told apart by what stands above it; the edit shows so many of the lines above."""
     names, (old, new), key = draw.several("stem", 5), draw.several("quantity", 2), draw.word("count_key")
     place = draw.number(0, len(names) - 1)
     lines = [line for name in names for line in (f"{name}:", f"  {key}: {old}")]
     path, number = renamed(draw.word("path"), "yaml"), place * 2 + 2
     slots = {"path": path, "item": names[place], "key": key, "old": old, "new": new}
-    change = Change(number, [lines[number - 1]], [f"  {key}: {new}"])
+    above = lines[number - 1 - num_above : number - 1]
+    change = Change(number - num_above, [*above, lines[number - 1]], [*above, f"  {key}: {new}"])
     return Draft(slots=slots, turns=((edit(path, "\n".join(lines), change),),), files={path: "\n".join(lines)})
 
 
@@ -215,10 +216,13 @@ EDIT_BY_DIFF = (
             "insert": diff_line(inserts=True),
             "delete": diff_line(inserts=False),
             "two_places": two_places,
-            "same_line": same_line,
-            "block": block,
         },
     )
+    | {
+        "same_line": Kind(same_line, ("edit_by_diff", "same_line"), stock="suite"),
+        "same_named": Kind(partial(same_line, num_above=1), ("edit_by_diff", "same_line"), stock="pool"),
+        "block": Kind(block, ("edit_by_diff", "block")),
+    }
     | OPT_IN_EDITS
 )
 

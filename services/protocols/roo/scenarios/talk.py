@@ -7,13 +7,16 @@ from dataclasses import replace
 
 from services.protocols.cases import Goal
 from services.protocols.material.draw import Draw
-from services.protocols.material.scenario import Draft, Said, kinds_of, one_by_one
+from services.protocols.material.scenario import Draft, Kind, Said, kinds_of, one_by_one
 from services.protocols.roo.scenarios.dialogue import ask_choice, complete_file, complete_tests, complete_todos
 from services.protocols.roo.scenarios.edits import snippet
-from services.protocols.roo.scenarios.steps import ask, complete, diff, list_files, read, search, write
+from services.protocols.roo.scenarios.steps import ask, command, complete, diff, list_files, read, search, write
 
 _IDENTIFIER = re.compile(r"[A-Za-z_]\w+")
-_DECLARATIONS = ("const", "let", "export", "var")
+_DECLARATIONS = (
+    *("const", "let", "export", "var", "static", "local", "define", "pub"),
+    *("public", "private", "final", "int", "long"),
+)
 _ALLOWED_REPETITIONS = 3
 
 
@@ -66,6 +69,22 @@ def after_edit(draw: Draw) -> Draft:
     return Draft(slots=slots, turns=((step,),), files={drawn.path: drawn.text}, history=(Said((edit,)),))
 
 
+def after_write(draw: Draw) -> Draft:
+    """The file is written in the history; only the completion is left."""
+    path, content = renamed_text(draw), draw.piece("singles")["lines"]
+    step = complete(draw.sentence("result_written", it=path), path)
+    slots = {"path": path, "content": content}
+    return Draft(slots=slots, turns=((step,),), history=(Said((write(path, content),)),))
+
+
+def after_command(draw: Draw) -> Draft:
+    """The tests have run in the history; only the completion is left."""
+    line, passed = draw.word("test_command"), str(draw.number(3, 90))
+    step = complete(draw.sentence("result_ran", it=line, there=passed), passed)
+    results = {"execute_command": f"{passed} passed"}
+    return Draft(slots={"command": line}, turns=((step,),), history=(Said((command(line),)),), results=results)
+
+
 def answer(draw: Draw) -> Draft:
     """The result is the answer to a question on a file that the prompt shows."""
     drawn = snippet(draw)
@@ -84,7 +103,10 @@ COMPLETION = kinds_of(
         "after_edit": after_edit,
         "answer": answer,
     },
-)
+) | {
+    "after_write": Kind(after_write, ("completion", "after_write"), stock="pool"),
+    "after_command": Kind(after_command, ("completion", "after_command"), stock="pool"),
+}
 
 
 def search_elsewhere(draw: Draw) -> Draft:

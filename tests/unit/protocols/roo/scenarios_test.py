@@ -98,7 +98,8 @@ def test_a_solution_that_leaves_out_the_work_does_not_conform(profile: Roo) -> N
         *("search_read_edit", "ask_when_unclear", "todo_turns", "mcp")
     }
     for case in longer:
-        work = next(place for place, answer in enumerate(case.solution) if edits_file(answer))
+        is_done = case.category == "todo_turns.tick_resumed"
+        work = 0 if is_done else next(place for place, answer in enumerate(case.solution) if edits_file(answer))
         assert not judged(profile, case, case.solution[:-1]).conforming
         assert not judged(profile, case, case.solution[:work] + case.solution[work + 1 :]).conforming, case.case_id
 
@@ -162,7 +163,7 @@ def test_the_answer_of_the_history_does_not_conform(profile: Roo) -> None:
 def test_checklists_of_several_turns_are_truthful(profile: Roo) -> None:
     for case in of_category(profile, "todo_turns"):
         state = state_of(case)
-        for answer in case.solution:
+        for answer in (*case.history, *case.solution):
             profile.take_turn(state, answer)
             for status, job in state.todos or ():
                 written = [path for path in (case.goal.files if case.goal else ()) if f"`{path}`" in job]

@@ -128,8 +128,9 @@ def test_a_suite_that_was_frozen_can_be_drawn_again(profile_id: str) -> None:
 
 @CATALOGUES
 def test_both_stocks_have_wordings_for_every_kind_and_no_others(catalogue: Catalogue) -> None:
-    wordings = {kind.wordings for kinds in catalogue.categories.values() for kind in kinds.values()}
+    every = [kind for kinds in catalogue.categories.values() for kind in kinds.values()]
     for name in STOCKS:
+        wordings = {kind.wordings for kind in every if kind.stock in ("", name)}
         stock = load_stock(catalogue.package, name)
         assert {(group, key) for group, entries in stock.wordings.items() for key in entries} == wordings
 
@@ -152,6 +153,14 @@ def test_a_wording_of_the_pool_may_stand_for_all_of_another_name() -> None:
         for wordings in group.values():
             assert len(set(wordings)) == len(wordings)
             assert not any(wording.startswith("@") for wording in wordings)
+
+
+def test_a_kind_of_one_stock_is_drawn_from_that_alone() -> None:
+    kinds = ROO.for_protocol("roo_xml").categories["todo_turns"]
+    for name in STOCKS:
+        drawn = ROO.for_protocol("roo_xml").draw(1, 24, categories=("todo_turns",), stock=name)
+        of_stock = {kind for kind, entry in kinds.items() if entry.stock in ("", name)}
+        assert {scenario.category.partition(".")[2] for scenario in drawn} == of_stock < set(kinds)
 
 
 def test_tasks_of_the_pool_stand_in_many_frames_and_single_calls_in_none() -> None:
