@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from services.chassis.artifacts.artifact import file_digest, hex_of
+from services.chassis.artifacts.artifact import hex_of
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 
 MAX_FILES = 100_000
@@ -101,10 +101,10 @@ def files_below(folder: Path) -> Iterator[tuple[str, Path]]:
             yield relative, place
 
 
-def describe(folder: Path) -> Manifest:
+def describe(folder: Path, digest_of: Callable[[Path], str]) -> Manifest:
     """Return the manifest of what is below `folder`."""
     entries = (
-        ManifestEntry(relative, file_digest(place), place.stat().st_size) for relative, place in files_below(folder)
+        ManifestEntry(relative, digest_of(place), place.stat().st_size) for relative, place in files_below(folder)
     )
     return Manifest(tuple(sorted(entries)))
 

@@ -19,7 +19,7 @@ from services.chassis.artifacts.local_folder import LocalFolder
 from services.chassis.artifacts.manifest import describe
 from services.chassis.artifacts.remote_folder import RemoteFolder
 from services.chassis.artifacts.tree import FILES, Folder
-from services.chassis.artifacts.verified import Verified
+from services.chassis.artifacts.verified import Described, Verified
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 from services.chassis.status import no_space
 
@@ -49,7 +49,7 @@ class ArtifactStore:
         self._own = open_folder(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url, cache_dir)
         self._sources = tuple(source.rstrip("/") + "/" for source in (self._own.url, *sources))
         self._cache_dir = cache_dir
-        self._verified = Verified()
+        self._verified, self._described = Verified(), Described()
 
     async def put_bytes(self, data: bytes, media_type: str = "") -> Artifact:
         """Keep bytes and return where they are; equal bytes are kept once."""
@@ -175,7 +175,7 @@ class ArtifactStore:
         with self._own.staging() as staging:
             staged = staging / "tree"
             staged.mkdir()
-            manifest = tree.stage_tree(folder, staged, linked=linked)
+            manifest = tree.stage_tree(folder, staged, linked=linked, digest_of=self._described.take)
             key = Key("trees", hex_of(manifest.digest))
             self._own.keep(staged, key.path)
         return self._artifact(key, manifest.size_bytes)
@@ -186,7 +186,7 @@ class ArtifactStore:
         if content.is_file():
             return self._artifact(Key("blobs", hex_of(file_digest(content))), content.stat().st_size)
         _check_folder(content)
-        manifest = describe(content)
+        manifest = describe(content, self._described.read)
         return self._artifact(Key("trees", hex_of(manifest.digest)), manifest.size_bytes)
 
     def _adopt(self, uri: str, digest: str, size_bytes: int) -> Artifact:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ class Folder(Protocol):
         """Remove what killed writers left."""
 
 
-def stage_tree(folder: Path, staging: Path, *, linked: bool) -> Manifest:
+def stage_tree(folder: Path, staging: Path, *, linked: bool, digest_of: Callable[[Path], str]) -> Manifest:
     """Bring a folder into `staging` in the form in which it is kept, and return its manifest."""
     bring = link_or_copy if linked else shutil.copyfile
     for relative, place in files_below(folder):
@@ -71,7 +72,7 @@ def stage_tree(folder: Path, staging: Path, *, linked: bool) -> Manifest:
         target.parent.mkdir(parents=True, exist_ok=True)
         bring(place, target)
     (staging / FILES).mkdir(exist_ok=True)
-    return seal(staging, describe(staging / FILES))
+    return seal(staging, describe(staging / FILES, digest_of))
 
 
 def seal(staging: Path, manifest: Manifest) -> Manifest:

@@ -1,4 +1,4 @@
-"""Which artifacts on local disks this process has found sound: each is read through once and not at each use."""
+"""What this process has read of artifacts on local disks: each is read through once and not at each use."""
 
 from __future__ import annotations
 
@@ -6,11 +6,29 @@ from pathlib import Path
 from typing import TypeAlias
 
 from services.chassis.artifacts import tree
-from services.chassis.artifacts.artifact import Key
+from services.chassis.artifacts.artifact import Key, file_digest
 from services.chassis.artifacts.local_folder import LocalFolder
 
-# Device, inode, bytes and time of change in nanoseconds of each file.
-_Stamps: TypeAlias = tuple[tuple[int, int, int, int], ...]
+# Device, inode, bytes and time of change in nanoseconds.
+_Stamp: TypeAlias = tuple[int, int, int, int]
+_Stamps: TypeAlias = tuple[_Stamp, ...]
+
+
+class Described:
+    """Remembers digests of files from when they are described until they are kept: a hard link is the same file."""
+
+    def __init__(self) -> None:
+        self._digests: dict[_Stamp, str] = {}
+
+    def read(self, path: Path) -> str:
+        """Return the digest of a file, and remember it."""
+        stamp, digest = _stamp(path), file_digest(path)
+        self._digests[stamp] = digest
+        return digest
+
+    def take(self, path: Path) -> str:
+        """Return the digest of a file, which is read where it is not remembered or was touched since."""
+        return self._digests.pop(_stamp(path), "") or file_digest(path)
 
 
 class Verified:
@@ -39,6 +57,6 @@ def _stamps(folder: LocalFolder, key: Key) -> _Stamps:
     return tuple(_stamp(folder.root / path) for path in tree.digests_of(folder, key))
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int]:
+def _stamp(path: Path) -> _Stamp:
     status = path.stat()
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

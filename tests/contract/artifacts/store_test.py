@@ -12,7 +12,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from services.chassis.artifacts import ArtifactStore
+from services.chassis.artifacts import ArtifactStore, verified
+from services.chassis.artifacts.artifact import file_digest
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
 
 ZERO = "0" * 64
@@ -203,6 +204,26 @@ async def test_a_linked_folder_takes_no_second_room_and_outlives_its_source(
         assert source.stat().st_nlink == 2
     shutil.rmtree(model)
     await owner.verify(linked.uri, linked.digest)
+
+
+async def test_a_folder_that_was_described_is_not_read_again_when_it_is_linked(
+    owner: ArtifactStore, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def digest(path: Path) -> str:
+        read.append(path.name)
+        return file_digest(path)
+
+    monkeypatch.setattr(verified, "file_digest", digest)
+    described = await owner.describe(model)
+    assert sorted(read) == ["config.json", "manifest.json", "weights.safetensors"]
+    (model / "config.json").write_text("{'changed': 1}")
+    read.clear()
+    kept = await owner.put_tree(model, linked=True)
+    assert read == ["config.json"] and kept.digest != described.digest
+    assert await owner.read_bytes(kept.uri, "config.json") == b"{'changed': 1}"
+    await owner.verify(kept.uri, kept.digest)
 
 
 async def test_a_wrong_size_or_digest_is_refused(owner: ArtifactStore, other: ArtifactStore) -> None:
