@@ -22,7 +22,7 @@ from ui.openai.served import endpoint_of
 from ui.shared.jobs import job_view
 from ui.shared.words import percent_text
 from ui.shipping.deployments.actions import find_alias, find_evaluation, list_deployments
-from ui.shipping.deployments.views import Promotion, evidence_view
+from ui.shipping.deployments.views import EvidenceView, Promotion, evidence_view
 from ui.test_runs.actions import start_test_run
 
 SUITE = "roo_xml/smoke"
@@ -99,12 +99,20 @@ class _Flow:
             return problem
         evidence = evidence_view(evaluation, self._candidate.model_version_id)
         self._state = replace(self._state, candidate=evidence)
-        if evaluation.is_incomplete or evidence.rate < self._candidate.minimum_rate or not evidence.rate:
-            least = percent_text(self._candidate.minimum_rate)
-            reason = f"below the {least} that were asked for" if evidence.rate else "which is none"
-            reason = "of too few answers" if evaluation.is_incomplete else reason
-            return self._end("refused", f"{percent_text(evidence.rate)} of its answers conform, {reason}.")
+        if reason := self._too_bad(evidence, is_incomplete=evaluation.is_incomplete):
+            return self._end("refused", f"{reason} The alias stays as it is.")
         return await self._compared(evaluation, deployment)
+
+    def _too_bad(self, evidence: EvidenceView, *, is_incomplete: bool) -> str:
+        least, rate = self._candidate.minimum_rate, percent_text(evidence.rate)
+        suite = self._candidate.test_suite_id
+        if is_incomplete:
+            return f"{rate} of its answers conform, but there are too few of them: see what its test names."
+        if not evidence.rate:
+            return f"None of its answers to {suite} conforms: train it, or name a suite that it was trained for."
+        if evidence.rate < least:
+            return f"{rate} of its answers to {suite} conform, and {percent_text(least)} were asked for."
+        return ""
 
     async def _compared(self, evaluation: Evaluation, deployment: pb.Deployment) -> Promotion:
         if self._alias.model_version_id:
@@ -121,7 +129,8 @@ class _Flow:
             conforming = change.differences[0]
             loss = conforming.before - conforming.after
             if loss > self._candidate.margin or (conforming.is_sure and loss > 0):
-                return self._end("refused", f"It is worse than {self._alias.model_version_id}: {change.sentence}")
+                reason = f"It is worse than {self._alias.model_version_id}, which stays: {change.sentence}"
+                return self._end("refused", reason)
         return await self._point(evaluation, deployment)
 
     async def _point(self, evaluation: Evaluation, deployment: pb.Deployment) -> Promotion:
@@ -185,7 +194,7 @@ class _Flow:
     def _not_judged(self, run: TestRun, evaluation: Evaluation, who: str) -> Promotion | None:
         for step, job in (("test", job_view(run.job)), ("judge", job_view(evaluation.job))):
             if job.is_final and job.state != "succeeded":
-                problem = f"The {step} of {who} is {job.state}: {job.problem or 'begin anew with another attempt'}"
+                problem = f"{who}: the {step} ended as {job.state}: {job.problem or 'begin anew with another attempt'}"
                 return self._end("refused", problem)
             if not job.is_final:
                 return self._end(step, f"{who}: {job.sentence}")

@@ -131,10 +131,10 @@ async def test_what_was_interrupted_goes_on_with_what_was_begun() -> None:
     ("change", "reason"),
     [
         ({"state": pb.DEPLOYMENT_STATE_FAILED}, "Back-off pulling image"),
-        ({"job": job_pb2.JOB_STATE_FAILED}, "The test of The candidate is failed"),
-        ({"rates": {CHAMPION: 0.5, CANDIDATE: 0.45}, "p_value": 0.01}, "It is worse than tiny@1"),
-        ({"rates": {CHAMPION: 0.5, CANDIDATE: 0.3}}, "It is worse than tiny@1"),
-        ({"rates": {CHAMPION: 0.0, CANDIDATE: 0.0}}, "which is none"),
+        ({"job": job_pb2.JOB_STATE_FAILED}, "The candidate: the test ended as failed"),
+        ({"rates": {CHAMPION: 0.5, CANDIDATE: 0.45}, "p_value": 0.01}, "It is worse than tiny@1, which stays"),
+        ({"rates": {CHAMPION: 0.5, CANDIDATE: 0.3}}, "It is worse than tiny@1, which stays"),
+        ({"rates": {CHAMPION: 0.0, CANDIDATE: 0.0}}, "None of its answers"),
     ],
 )
 async def test_a_candidate_that_fails_never_gets_the_alias(change: dict[str, Any], reason: str) -> None:
