@@ -20,11 +20,13 @@ from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND
+from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND
 from services.feedback.domain.loop import LOOP_KIND
 from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND
 from services.feedback.domain.shipment import SHIPMENT_KIND
 from services.feedback.files.json_lines import JsonLines
-from services.feedback.jobs.dataset_build import DatasetBuildJob
+from services.feedback.jobs.items.dataset_build import DatasetBuildJob
+from services.feedback.jobs.items.feedback_import import FeedbackImportJob
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
@@ -35,6 +37,7 @@ from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
 from services.feedback.store.chats import Retention, SqlChatStore
 from services.feedback.store.dataset_builds import JobBuildStore
+from services.feedback.store.feedback_imports import JobImportStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.loop_answers import SqlLoopAnswers
@@ -144,13 +147,17 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     schedules = wire_schedules(application, settings, neighbours.loops, loops, usecases)
     application.telemetry.on_scrape(partial(measures.count_schedules, SqlScheduleStore(application.database)))
-    item_usecases = ItemUseCases(items, subjects, JsonLines(application.artifacts))
+    imports = JobImportStore(jobs)
+    item_usecases = ItemUseCases(items, subjects, JsonLines(application.artifacts), imports)
+    import_job = FeedbackImportJob(items, item_usecases, application.artifacts)
+    runner.register(FEEDBACK_IMPORT_KIND, import_job.run, limit=settings.max_running_builds)
     servicer = FeedbackServicer(
         usecases=usecases,
         plans=PlanUseCases(usecases, loops, neighbours.loops.test_runner),
         loops=loops,
         shipments=shipments,
         items=item_usecases,
+        imports=imports,
         chats=ChatUseCases(chats),
         build_usecases=BuildUseCases(builds, neighbours.registry, neighbours.rollouts),
         builds=builds,

@@ -5,6 +5,7 @@ from enum import StrEnum
 import pytest
 from drillyard.evaluator.v1.evaluation_pb2 import EvaluationPhase as EvaluationPhaseWire
 from drillyard.feedback.v1.dataset_build_pb2 import DatasetBuildPhase as DatasetBuildPhaseWire
+from drillyard.feedback.v1.feedback_file_pb2 import FeedbackImportPhase as FeedbackImportPhaseWire
 from drillyard.feedback.v1.loop_phase_pb2 import LoopPhase as LoopPhaseWire
 from drillyard.registry.v1.import_pb2 import ImportPhase as ImportPhaseWire
 from drillyard.test_runner.v1.test_run_pb2 import TestRunPhase as TestRunPhaseWire
@@ -13,6 +14,7 @@ from drillyard.trainer.v1.training_job_pb2 import TrainingJobPhase as TrainingJo
 from services.chassis.wire.fields import enum_prefix
 from services.evaluator.domain.evaluation import EvaluationPhase
 from services.feedback.domain.dataset_build import DatasetBuildPhase
+from services.feedback.domain.item_spec import FeedbackImportPhase
 from services.feedback.domain.rounds import ENDED, Step
 from services.registry.domain.model_import import ImportPhase
 from services.test_runner.domain import TestRunPhase
@@ -29,6 +31,7 @@ from ui.shared.words import phase_text
         (TrainingJobPhase, TrainingJobPhaseWire),
         ((*Step, ENDED), LoopPhaseWire),
         (DatasetBuildPhase, DatasetBuildPhaseWire),
+        (FeedbackImportPhase, FeedbackImportPhaseWire),
     ],
 )
 def test_phases_have_one_name(names: type[StrEnum], wire: object) -> None:

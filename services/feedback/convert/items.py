@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from drillyard.feedback.v1 import agreement_pb2, chat_session_pb2
+from drillyard.feedback.v1 import agreement_pb2, chat_session_pb2, feedback_file_pb2
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
+from drillyard.registry.v1 import artifact_pb2
 from google.protobuf.json_format import MessageToJson
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, timestamp, to_message
 from services.feedback.convert.messages import message_from_proto, message_to_proto
 from services.feedback.domain.agreement import Agreement
@@ -22,7 +24,7 @@ from services.feedback.domain.item import (
     Subject,
     digest_of,
 )
-from services.feedback.domain.item_spec import Chat, ItemSpec, Preference, SessionSuiteSpec, SessionTurn
+from services.feedback.domain.item_spec import Chat, FeedbackImport, ItemSpec, Preference, SessionSuiteSpec, SessionTurn
 from services.feedback.usecases.items import ItemPage
 
 
@@ -215,3 +217,14 @@ def _check_kind(item: Item) -> None:
         raise InvalidArgument(
             f"The item is on answer {subject.turn} and holds {len(content.messages)} answers.", "Export it again."
         )
+
+
+def import_to_proto(feedback_import: FeedbackImport) -> feedback_file_pb2.FeedbackImport:
+    """Return an import as callers see it."""
+    return feedback_file_pb2.FeedbackImport(
+        feedback_import_id=feedback_import.job.job_id,
+        artifact=to_message(feedback_import.artifact, artifact_pb2.Artifact),
+        num_imported=feedback_import.num_imported,
+        num_known=feedback_import.num_known,
+        job=job_to_proto(feedback_import.job),
+    )

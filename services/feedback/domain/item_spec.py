@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
+from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument, ServiceError
+from services.chassis.jobs import Job, JobState
 from services.chassis.machine.masking import masked
 from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, Rating
 
+FEEDBACK_IMPORT_KIND = "feedback_import"
 _MAX_NOTE = 10_000
 _MAX_ANSWERS = 100
 _ROLES = ("system", "developer", "user", "assistant", "tool")
@@ -229,6 +234,54 @@ class ImportLine:
 
     number: int
     entry: Item | ItemSpec
+
+
+class FeedbackImportPhase(StrEnum):
+    """What an import does now."""
+
+    CHECK = "check"
+    STORE = "store"
+
+
+@dataclass(frozen=True)
+class CheckedFile:
+    """A file of items that were looked up and judged: batches of them, a JSON array a line."""
+
+    artifact: Artifact
+    num_items: int
+    num_new: int
+
+
+@dataclass(frozen=True)
+class FeedbackImport:
+    """A durable job that stores the items of a file; what is checked is None until every line is."""
+
+    job: Job
+    artifact: Artifact
+    checked: CheckedFile | None
+
+    @property
+    def num_imported(self) -> int:
+        """Items that were stored; 0 until it has succeeded."""
+        return self.checked.num_new if self.checked and self.job.state is JobState.SUCCEEDED else 0
+
+    @property
+    def num_known(self) -> int:
+        """Items that were here already; 0 until it has succeeded."""
+        is_done = self.checked is not None and self.job.state is JobState.SUCCEEDED
+        return self.checked.num_items - self.checked.num_new if self.checked and is_done else 0
+
+
+def import_of(job: Job) -> FeedbackImport:
+    """Return the import that a job of kind `FEEDBACK_IMPORT_KIND` is."""
+    saved: dict[str, Any] = dict(job.saved or {})
+    checked = CheckedFile(**{**saved, "artifact": Artifact(**saved["artifact"])}) if saved else None
+    return FeedbackImport(job, Artifact(**job.spec["artifact"]), checked)
+
+
+def import_job_spec(artifact: Artifact) -> dict[str, Any]:
+    """Return what is stored as the job's spec."""
+    return {"artifact": asdict(artifact)}
 
 
 def line_error(number: int, error: ServiceError) -> InvalidArgument:

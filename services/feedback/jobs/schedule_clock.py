@@ -12,10 +12,10 @@ from services.chassis.errors import ServiceError
 from services.chassis.jobs import Job
 from services.feedback.domain.schedules.schedule import Schedule
 from services.feedback.domain.schedules.scheduled_run import (
+    PeriodRuns,
     ScheduledRun,
     ScheduledRunOutcome,
     ended_run,
-    loop_ids,
     run_due,
 )
 from services.feedback.ports import LoopStore
@@ -81,8 +81,12 @@ class ScheduleClock:
         num_missed = schedule.spec.timing.num_due(schedule.create_time, due, now)
         run = run_due(schedule.schedule_id, due, num_missed)
         since = schedule.period_start(now)
-        costs = await self._loops.spent(loop_ids(await self._runs.since(schedule.schedule_id, since)))
-        if await self._runs.add(schedule, lambda runs: schedule.decided(run, runs, costs), since, following):
+        costs = await self._loops.spent((await self._runs.period(schedule.schedule_id, since)).loop_ids)
+
+        def decide(runs: PeriodRuns) -> ScheduledRun:
+            return schedule.decided(run, runs, costs)
+
+        if await self._runs.add(schedule, run.scheduled_run_id, decide, since, following):
             _log.info("schedule_due", schedule_id=schedule.schedule_id, due_time=due.isoformat(), num_missed=num_missed)
 
     async def _end(self, run: ScheduledRun, job: Job) -> None:

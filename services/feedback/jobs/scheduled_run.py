@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -20,7 +20,6 @@ from services.feedback.domain.schedules.scheduled_run import (
     ScheduledRunPhase,
     ScheduledRunReport,
     compared_metric,
-    loop_ids,
     results_of,
     with_change,
 )
@@ -164,11 +163,11 @@ class ScheduledRunJob:
         request_id = f"{run.scheduled_run_id}/loop"
         loop = await self._loops.find(request_id)
         if loop is None:
-            runs = await self._runs.since(schedule.schedule_id, schedule.period_start(run.due_time))
-            others = [item for item in runs if item.scheduled_run_id != run.scheduled_run_id]
-            costs = await self._loops.spent(loop_ids(others))
-            spent = schedule.spent([*others, replace(run, report=record.report)], costs)
-            reason = loops_used_up(schedule.spec.budget, spent) or await self._loop_that_goes_on(others)
+            since, own = schedule.period_start(run.due_time), record.report.machine_seconds
+            others = await self._runs.period(schedule.schedule_id, since, without_id=run.scheduled_run_id)
+            runs = replace(others, num_begun=others.num_begun + 1, machine_seconds=others.machine_seconds + own)
+            spent = schedule.spent(runs, await self._loops.spent(runs.loop_ids))
+            reason = loops_used_up(schedule.spec.budget, spent) or await self._loop_that_goes_on(runs.loop_ids)
             if reason:
                 await record.keep(loop_sentence=f"No loop was started: {reason}.")
                 return
@@ -180,8 +179,8 @@ class ScheduledRunJob:
                 return
         await record.keep(loop_id=loop.loop_id, loop_sentence=f"The loop {loop.loop_id} was started.")
 
-    async def _loop_that_goes_on(self, runs: list[ScheduledRun]) -> str:
-        loop_id = next((run.report.loop_id for run in reversed(runs) if run.report.loop_id), "")
+    async def _loop_that_goes_on(self, loop_ids: Sequence[str]) -> str:
+        loop_id = loop_ids[-1] if loop_ids else ""
         try:
             is_over = not loop_id or (await self._loops.get(loop_id)).job.is_final
         except NotFound:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from services.chassis.artifacts import Artifact
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.domain.item import ChatMessage, Item, ItemFilter, Outcome, Subject
-from services.feedback.domain.item_spec import Chat, ChatSession, ImportLine, RecordedAnswer
+from services.feedback.domain.item_spec import Chat, ChatSession, FeedbackImport, ImportLine, RecordedAnswer
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case
 
@@ -76,6 +76,19 @@ class ItemFiles(Protocol):
 
         Raises:
             InvalidArgument: A line is no item or too long; it is named.
+            NotFound: There is no such file.
+        """
+        ...
+
+
+class ItemLines(Protocol):
+    """What the lines of a file say."""
+
+    def checked(self, artifact: Artifact) -> AsyncIterator[list[Item]]:
+        """Yield the items of a file, looked up and judged, some hundred at once.
+
+        Raises:
+            InvalidArgument: A line is wrong; it is named.
             NotFound: There is no such file.
         """
         ...
@@ -165,6 +178,18 @@ class BuildStore(Protocol):
         ...
 
 
+class ImportStore(Protocol):
+    """Imports of items, kept as durable jobs."""
+
+    async def create(self, request_id: str, artifact: Artifact) -> FeedbackImport:
+        """Store an import; the same request id returns the import of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another file.
+        """
+        ...
+
+
 class ItemStore(Protocol):
     """Where items are kept; an item changes only by being withdrawn."""
 
@@ -176,8 +201,12 @@ class ItemStore(Protocol):
         """
         ...
 
-    async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
-        """Store all items or none; return how many were not there before. An error of `items` stores none."""
+    async def add_all(self, items: Sequence[Item]) -> int:
+        """Store all items or none; return how many were not there before."""
+        ...
+
+    async def known(self, feedback_item_ids: Collection[str]) -> set[str]:
+        """Return which of these items are stored; some hundred are looked up at once."""
         ...
 
     async def get(self, feedback_item_id: str) -> Item | None:

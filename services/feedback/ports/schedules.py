@@ -10,12 +10,12 @@ from services.chassis.jobs import Job
 from services.feedback.domain.goals import Goal
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleState
-from services.feedback.domain.schedules.scheduled_run import ScheduledRun
+from services.feedback.domain.schedules.scheduled_run import PeriodRuns, ScheduledRun
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import SuiteVersion
 
-Decide: TypeAlias = Callable[[Sequence[ScheduledRun]], ScheduledRun]
-"""Makes a due time's run of those of its period and those that go on."""
+Decide: TypeAlias = Callable[[PeriodRuns], ScheduledRun]
+"""Returns a due time's run as it begins or ends, by the others of its period."""
 
 
 class ScheduleStore(Protocol):
@@ -57,14 +57,17 @@ class ScheduleStore(Protocol):
 class ScheduledRunStore(Protocol):
     """Due times of schedules; one run of a schedule goes on at a time."""
 
-    async def add(self, schedule: Schedule, decide: Decide, since: datetime, next_due_time: datetime | None) -> bool:
+    async def add(
+        self, schedule: Schedule, run_id: str, decide: Decide, since: datetime, next_due_time: datetime | None
+    ) -> bool:
         """Store the run of a due time and set the next one, in one step; False where it is late.
 
         Nothing is stored where another process kept the due time, or a person paused the schedule.
 
         Args:
             schedule: As it was read.
-            decide: Makes the run; the runs that it gets cannot change until it is stored.
+            run_id: The run's id; of a request that is sent again, it may be stored already.
+            decide: Makes the run; what it gets cannot change until it is stored.
             since: When the period of the budget began.
             next_due_time: None leaves the due times as they are: a person asked for the run.
         """
@@ -82,8 +85,8 @@ class ScheduledRunStore(Protocol):
         """Return all runs of all schedules that have not ended."""
         ...
 
-    async def since(self, schedule_id: str, time: datetime) -> Sequence[ScheduledRun]:
-        """Return the runs of a schedule that were due since a time, or go on; oldest first."""
+    async def period(self, schedule_id: str, since: datetime, *, without_id: str = "") -> PeriodRuns:
+        """Return the runs of a schedule together that were due since a time, or go on, one of them left out."""
         ...
 
     async def baseline(self, schedule_id: str, test_suite_version_id: str) -> ScheduledRun | None:

@@ -8,11 +8,12 @@ from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceServi
 
 from services.chassis.jobs import JobResource
 from services.feedback.domain.dataset_build import DatasetBuild
+from services.feedback.domain.item_spec import FeedbackImport
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
 from services.feedback.servicer.chats import ChatRpcs
 from services.feedback.servicer.items import ItemRpcs
-from services.feedback.servicer.jobs import DatasetBuildRpcs, LoopRpcs, ShipmentRpcs
+from services.feedback.servicer.jobs import DatasetBuildRpcs, FeedbackImportRpcs, LoopRpcs, ShipmentRpcs
 from services.feedback.servicer.schedules import ScheduledRunRpcs, ScheduleRpcs
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
@@ -30,6 +31,7 @@ class FeedbackServicer(
     LoopRpcs,
     ShipmentRpcs,
     DatasetBuildRpcs,
+    FeedbackImportRpcs,
     ItemRpcs,
     ChatRpcs,
     ScheduleRpcs,
@@ -45,6 +47,7 @@ class FeedbackServicer(
     build_usecases: BuildUseCases
     builds: JobResource[DatasetBuild]
     items: ItemUseCases
+    imports: JobResource[FeedbackImport]
     chats: ChatUseCases
     schedules: ScheduleUseCases
     session_suites: SessionSuiteUseCases

@@ -9,8 +9,6 @@ from typing import Any
 from drillyard.feedback.v1 import agreement_pb2, feedback_file_pb2
 from drillyard.feedback.v1 import feedback_item_pb2 as pb
 
-from services.chassis.artifacts import Artifact
-from services.chassis.wire import from_message
 from services.feedback.convert.items import (
     agreement_to_proto,
     filter_from_proto,
@@ -56,15 +54,6 @@ class ItemRpcs:
         """Withdraw an item."""
         item = await self.items.withdraw(request.feedback_item_id, request.reason)
         return pb.WithdrawFeedbackItemResponse(feedback_item=item_to_proto(item))
-
-    async def ImportFeedbackItems(
-        self, request: feedback_file_pb2.ImportFeedbackItemsRequest, context: Any
-    ) -> feedback_file_pb2.ImportFeedbackItemsResponse:
-        """Store all items of a file or none."""
-        imported = await self.items.import_items(from_message(Artifact, request.artifact, media_type=""))
-        return feedback_file_pb2.ImportFeedbackItemsResponse(
-            num_imported=imported.num_imported, num_known=imported.num_known
-        )
 
     async def ExportFeedbackItems(
         self, request: feedback_file_pb2.ExportFeedbackItemsRequest, context: Any

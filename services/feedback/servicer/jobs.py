@@ -1,28 +1,40 @@
-"""The RPCs of durable jobs: loops, shipments and dataset builds."""
+"""The RPCs of durable jobs: loops, shipments, dataset builds and imports of feedback."""
 
 from __future__ import annotations
 
 from operator import attrgetter
 from typing import Any
 
-from drillyard.feedback.v1 import dataset_build_pb2, loop_answer_pb2, loop_pb2, loop_plan_pb2, shipment_pb2
+from drillyard.feedback.v1 import (
+    dataset_build_pb2,
+    feedback_file_pb2,
+    loop_answer_pb2,
+    loop_pb2,
+    loop_plan_pb2,
+    shipment_pb2,
+)
 
+from services.chassis.artifacts import Artifact
 from services.chassis.jobs import JobResource
 from services.chassis.jobs.convert import JobRpcs
-from services.chassis.wire import to_message
+from services.chassis.wire import from_message, to_message
 from services.feedback.convert.dataset_builds import build_spec_from_proto, build_to_proto
+from services.feedback.convert.items import import_to_proto
 from services.feedback.convert.loops import change_from_proto, loop_to_proto, spec_from_proto
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.dataset_build import DatasetBuild
+from services.feedback.domain.item_spec import FeedbackImport
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
 from services.feedback.usecases.dataset_builds import BuildUseCases
+from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
 
 _loops = JobRpcs(attrgetter("loops"), loop_to_proto)
 _shipments = JobRpcs(attrgetter("shipments"), shipment_to_proto)
 _builds = JobRpcs(attrgetter("builds"), build_to_proto)
+_imports = JobRpcs(attrgetter("imports"), import_to_proto)
 
 
 class LoopRpcs:
@@ -90,3 +102,21 @@ class DatasetBuildRpcs:
         """Start a dataset build."""
         build = await self.build_usecases.create(request.request_id, build_spec_from_proto(request.spec))
         return dataset_build_pb2.CreateDatasetBuildResponse(dataset_build=build_to_proto(build))
+
+
+class FeedbackImportRpcs:
+    """Create, get, list and watch."""
+
+    items: ItemUseCases
+    imports: JobResource[FeedbackImport]
+    GetFeedbackImport = _imports.get(feedback_file_pb2.GetFeedbackImportResponse)
+    ListFeedbackImports = _imports.list(feedback_file_pb2.ListFeedbackImportsResponse)
+    WatchFeedbackImport = _imports.watch(feedback_file_pb2.WatchFeedbackImportResponse)
+
+    async def CreateFeedbackImport(
+        self, request: feedback_file_pb2.CreateFeedbackImportRequest, context: Any
+    ) -> feedback_file_pb2.CreateFeedbackImportResponse:
+        """Start to import a file."""
+        artifact = from_message(Artifact, request.artifact, media_type="")
+        feedback_import = await self.items.create_import(request.request_id, artifact)
+        return feedback_file_pb2.CreateFeedbackImportResponse(feedback_import=import_to_proto(feedback_import))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib import import_module
@@ -41,13 +41,16 @@ class SqlItemStore:
             await _insert(session, [item], refuses_withdrawn=True)
             return (await _load(session, ITEMS.c.feedback_item_id == item.feedback_item_id))[0]
 
-    async def add_all(self, items: AsyncIterator[Sequence[Item]]) -> int:
-        """Store all items or none; return how many were not there before. An error of `items` stores none."""
-        num_added = 0
-        async with self._database.session(is_limited=False) as session:
-            async for batch in items:
-                num_added += await _insert(session, batch)
-        return num_added
+    async def add_all(self, items: Sequence[Item]) -> int:
+        """Store all items or none; return how many were not there before."""
+        async with self._database.session() as session:
+            return await _insert(session, items)
+
+    async def known(self, feedback_item_ids: Collection[str]) -> set[str]:
+        """Return which of these items are stored; some hundred are looked up at once."""
+        async with self._database.reading() as session:
+            ids = select(ITEMS.c.feedback_item_id).where(ITEMS.c.feedback_item_id.in_(feedback_item_ids))
+            return set((await session.execute(ids)).scalars())
 
     async def get(self, feedback_item_id: str) -> Item | None:
         """Return an item, or None."""

@@ -17,7 +17,9 @@ from services.chassis.wire import from_document, to_document
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleSpec, ScheduleState
 from services.feedback.domain.schedules.scheduled_run import (
     MEASURED,
+    NOT_BEGUN,
     SCHEDULED_RUN_KIND,
+    PeriodRuns,
     ScheduledRun,
     ScheduledRunOutcome,
     ScheduledRunReport,
@@ -98,14 +100,16 @@ class SqlScheduledRunStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, schedule: Schedule, decide: Decide, since: datetime, next_due_time: datetime | None) -> bool:
+    async def add(
+        self, schedule: Schedule, run_id: str, decide: Decide, since: datetime, next_due_time: datetime | None
+    ) -> bool:
         """Store the run of a due time and set the next one, in one step; False where it is late."""
         async with self._database.session() as session:
             current = await _schedule(session, schedule.schedule_id, is_locked=True)
             is_late = current is None or (next_due_time and current.next_due_time != schedule.next_due_time)
             if is_late:
                 return False
-            run = decide(await _runs(session, *_in_period(schedule.schedule_id, since)))
+            run = decide(await _period(session, schedule.schedule_id, since, run_id))
             row = row_of(run, SCHEDULED_RUNS, report=to_document(run.report))
             is_new = await insert_if_absent(session, SCHEDULED_RUNS, row)
             values: dict[str, Any] = {"next_due_time": next_due_time} if next_due_time else {}
@@ -133,10 +137,10 @@ class SqlScheduledRunStore:
         async with self._database.reading() as session:
             return await _runs(session, SCHEDULED_RUNS.c.outcome.is_(None))
 
-    async def since(self, schedule_id: str, time: datetime) -> Sequence[ScheduledRun]:
-        """Return the runs of a schedule that were due since a time, or go on; oldest first."""
+    async def period(self, schedule_id: str, since: datetime, *, without_id: str = "") -> PeriodRuns:
+        """Return the runs of a schedule together that were due since a time, or go on, one of them left out."""
         async with self._database.reading() as session:
-            return await _runs(session, *_in_period(schedule_id, time))
+            return await _period(session, schedule_id, since, without_id)
 
     async def baseline(self, schedule_id: str, test_suite_version_id: str) -> ScheduledRun | None:
         """Return the last run on a suite version that met all goals, else the first that measured, or None."""
@@ -202,9 +206,20 @@ def _of(schedule_id: str) -> Any:
     return update(SCHEDULES).where(SCHEDULES.c.schedule_id == schedule_id)
 
 
-def _in_period(schedule_id: str, since: datetime) -> tuple[Any, ...]:
+async def _period(session: AsyncSession, schedule_id: str, since: datetime, without_id: str) -> PeriodRuns:
     c = SCHEDULED_RUNS.c
-    return c.schedule_id == schedule_id, or_(c.due_time >= since, c.outcome.is_(None))
+    is_in_it = or_(c.due_time >= since, c.outcome.is_(None))
+    wanted = (c.schedule_id == schedule_id, is_in_it, c.scheduled_run_id != without_id)
+    has_begun = or_(c.outcome.is_(None), c.outcome.not_in([str(outcome) for outcome in NOT_BEGUN]))
+    sums = select(
+        func.count(case((has_begun, 1))),
+        func.coalesce(func.sum(c.report["machine_seconds"].as_float()), 0.0),
+        func.min(case((c.outcome.is_(None), c.scheduled_run_id))),
+    )
+    num_begun, machine_seconds, going_on_id = (await session.execute(sums.where(*wanted))).one()
+    loop_id = c.report["loop_id"].as_string()
+    loops = await session.execute(select(loop_id).where(*wanted, loop_id != "").order_by(c.ordinal))
+    return PeriodRuns(num_begun, machine_seconds, tuple(loops.scalars()), going_on_id or "")
 
 
 async def _schedule(session: AsyncSession, schedule_id: str, *, is_locked: bool = False) -> Schedule | None:

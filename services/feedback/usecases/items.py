@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import BinaryIO
-
-from pydantic import TypeAdapter
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
@@ -18,8 +14,8 @@ from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of,
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.item import Item, ItemFilter, Subject, digest_of
-from services.feedback.domain.item_spec import ImportLine, ItemSpec, line_error
-from services.feedback.ports.items import AnswersToJudge, ItemFiles, ItemStore
+from services.feedback.domain.item_spec import FeedbackImport, ImportLine, ItemSpec, line_error
+from services.feedback.ports.items import AnswersToJudge, ImportStore, ItemFiles, ItemStore
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile
@@ -27,15 +23,6 @@ from services.protocols.profile import UnknownProfile, get_profile
 _BATCH = 500
 _NUM_CASES = 4096
 _AGAIN = "Export it again."
-_ITEMS = TypeAdapter(list[Item])
-
-
-@dataclass(frozen=True)
-class Imported:
-    """How many items of a file were stored, and how many were here already."""
-
-    num_imported: int
-    num_known: int
 
 
 @dataclass(frozen=True)
@@ -50,8 +37,9 @@ class ItemPage:
 class ItemUseCases:
     """Stores, finds, withdraws, imports and exports feedback items."""
 
-    def __init__(self, store: ItemStore, subjects: Subjects, files: ItemFiles) -> None:
+    def __init__(self, store: ItemStore, subjects: Subjects, files: ItemFiles, imports: ImportStore) -> None:
         self._store = store
+        self._imports = imports
         self._subjects = subjects
         self._files = files
 
@@ -115,22 +103,23 @@ class ItemUseCases:
             for item in batch:
                 yield item
 
-    async def import_items(self, artifact: Artifact) -> Imported:
-        """Store the items of a file, or none of them.
+    async def create_import(self, request_id: str, artifact: Artifact) -> FeedbackImport:
+        """Store the import of a file and return it; the same request id returns the same import.
 
         Raises:
-            InvalidArgument: A line is wrong; the first one is named.
+            AlreadyExists: The request id was used with another file.
+        """
+        return await self._imports.create(request_id, artifact)
+
+    async def checked(self, artifact: Artifact) -> AsyncIterator[list[Item]]:
+        """Yield the items of a file, looked up and judged, some hundred at once.
+
+        Raises:
+            InvalidArgument: A line is wrong; it is named.
             NotFound: There is no such file.
         """
-        num_lines = 0
-        # What is looked up takes its time, in which no transaction may be open.
-        with tempfile.TemporaryFile() as spool:
-            async for batch in _grouped(self._files.lines(artifact)):
-                spool.write(_ITEMS.dump_json(await self._imported(batch)) + b"\n")
-                num_lines += len(batch)
-            spool.seek(0)
-            num_imported = await self._store.add_all(_batches(spool))
-        return Imported(num_imported, num_lines - num_imported)
+        async for batch in _grouped(self._files.lines(artifact)):
+            yield await self._imported(batch)
 
     async def _imported(self, lines: Sequence[ImportLine]) -> list[Item]:
         items = [
@@ -227,8 +216,3 @@ async def _grouped(lines: AsyncIterator[ImportLine]) -> AsyncIterator[list[Impor
             batch = []
     if batch:
         yield batch
-
-
-async def _batches(spool: BinaryIO) -> AsyncIterator[list[Item]]:
-    for line in spool:
-        yield _ITEMS.validate_json(line)

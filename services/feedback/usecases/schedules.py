@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -19,10 +19,10 @@ from services.feedback.domain.schedules.schedule import (
     ScheduleState,
 )
 from services.feedback.domain.schedules.scheduled_run import (
+    PeriodRuns,
     ScheduledRun,
     ScheduledRunOutcome,
     ScheduledRunReport,
-    loop_ids,
     run_by_hand,
 )
 from services.feedback.domain.spec import check, prompt_size_of
@@ -151,9 +151,9 @@ class ScheduleUseCases:
         if earlier := await self._parts.runs.get(run.scheduled_run_id):
             return await self._shown(earlier)
         since = schedule.period_start(now)
-        costs = await self._parts.loops.spent(loop_ids(await self._parts.runs.since(schedule_id, since)))
+        costs = await self._parts.loops.spent((await self._parts.runs.period(schedule_id, since)).loop_ids)
 
-        def decide(runs: Sequence[ScheduledRun]) -> ScheduledRun:
+        def decide(runs: PeriodRuns) -> ScheduledRun:
             decided = schedule.decided(run, runs, costs)
             if decided.outcome is ScheduledRunOutcome.OVERRUN:
                 raise _goes_on(schedule_id)
@@ -161,7 +161,7 @@ class ScheduleUseCases:
                 raise ResourceExhausted(decided.sentence, "Wait, or create a schedule with a larger budget.")
             return decided
 
-        await self._parts.runs.add(schedule, decide, since, None)
+        await self._parts.runs.add(schedule, run.scheduled_run_id, decide, since, None)
         await self._parts.jobs.begin(run.scheduled_run_id)
         return await self.get_run(run.scheduled_run_id)
 
@@ -228,8 +228,8 @@ class ScheduleUseCases:
     async def _standing(self, schedule: Schedule) -> ScheduleStanding:
         parts = self._parts
         newest = await parts.runs.list(schedule.schedule_id, LAST_PLACE, 1)
-        runs = await parts.runs.since(schedule.schedule_id, schedule.period_start(self._now()))
-        spent = schedule.spent(runs, await parts.loops.spent(loop_ids(runs)))
+        runs = await parts.runs.period(schedule.schedule_id, schedule.period_start(self._now()))
+        spent = schedule.spent(runs, await parts.loops.spent(runs.loop_ids))
         return ScheduleStanding(schedule, await self._shown(newest[0][1]) if newest else None, spent)
 
     async def _shown(self, run: ScheduledRun) -> ScheduledRun:

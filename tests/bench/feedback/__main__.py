@@ -12,7 +12,7 @@ import json
 import resource
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ from services.feedback.convert.items import page_to_proto
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuildSpec, build_of
 from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
 from services.feedback.domain.work import Registration
-from services.feedback.jobs.dataset_build import DatasetBuildJob
+from services.feedback.jobs.items.dataset_build import DatasetBuildJob
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS
@@ -111,11 +111,6 @@ def _item(number: int, cases: Sequence[Case], documents: Sequence[str], answers:
     )
 
 
-async def _batches(num_items: int) -> AsyncIterator[Sequence[Item]]:
-    for batch in items(num_items):
-        yield batch
-
-
 @contextmanager
 def _timed(name: str) -> Iterator[None]:
     wall, processor = time.monotonic(), time.process_time()
@@ -142,10 +137,11 @@ async def _measure(folder: Path, num_items: int) -> None:
     database = Database.open(f"sqlite+aiosqlite:///{folder}/state.db")
     await migrate(database, MIGRATIONS)
     store, artifacts = SqlItemStore(database), ArtifactStore((folder / "artifacts").as_uri())
-    usecases = ItemUseCases(store, Subjects(*[None] * 4), None)  # type: ignore[arg-type]
+    usecases = ItemUseCases(store, Subjects(*[None] * 4), None, None)  # type: ignore[arg-type]
     if await store.count(ItemFilter()) < num_items:
         with _timed(f"{num_items:,} items stored"):
-            await store.add_all(_batches(num_items))
+            for batch in items(num_items):
+                await store.add_all(batch)
     for form in ("SFT", "DPO"):
         await _build(store, artifacts, form)
         print(f"most memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

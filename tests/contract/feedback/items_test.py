@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -44,11 +43,6 @@ def item(name: str, **more: Any) -> Item:
     return Item(name, values.pop("kind", FeedbackKind.RATING), "ann", NOW, values.pop("subject", SUBJECT), **values)
 
 
-async def batches(*groups: Sequence[Item]) -> AsyncIterator[Sequence[Item]]:
-    for group in groups:
-        yield group
-
-
 async def test_an_item_is_kept_with_all_that_it_says(store: SqlItemStore) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
     content = Content(
@@ -72,9 +66,8 @@ async def test_an_item_is_kept_with_all_that_it_says(store: SqlItemStore) -> Non
 
 async def test_filters_pages_and_counts_agree(store: SqlItemStore) -> None:
     other = replace(SUBJECT, tool="list_files", transcript_id="run-2")
-    await store.add_all(
-        batches([item("a"), item("b", subject=other)], [item("c", kind=FeedbackKind.TAG, rating=None, tag="odd")])
-    )
+    await store.add_all([item("a"), item("b", subject=other)])
+    await store.add_all([item("c", kind=FeedbackKind.TAG, rating=None, tag="odd")])
     await store.withdraw("a", "a slip")
     wanted = {
         "c,b": ItemFilter(),
@@ -101,7 +94,7 @@ async def test_a_withdrawal_is_kept_with_its_first_time_and_reason(store: SqlIte
 
 
 async def test_uses_are_noted_once_and_found_by(store: SqlItemStore) -> None:
-    await store.add_all(batches([item("a"), item("b")]))
+    await store.add_all([item("a"), item("b")])
     for _ in range(2):
         await store.mark_used(["a"], "mine@1")
     (used,) = await store.list(ItemFilter(use=FeedbackUse.USED), 99, 9)
@@ -109,15 +102,9 @@ async def test_uses_are_noted_once_and_found_by(store: SqlItemStore) -> None:
     assert [one.feedback_item_id for one in await store.list(ItemFilter(use=FeedbackUse.UNUSED), 99, 9)] == ["b"]
 
 
-async def test_all_items_of_a_file_are_stored_or_none(store: SqlItemStore) -> None:
-    async def broken() -> AsyncIterator[Sequence[Item]]:
-        yield [item("a")]
-        raise ValueError("the second batch")
-
-    with pytest.raises(ValueError, match="second"):
-        await store.add_all(broken())
-    assert await store.count(ItemFilter()) == 0
-    assert [await store.add_all(batches([item("a"), item("b")])) for _ in range(2)] == [2, 0]
+async def test_items_of_a_file_are_stored_once(store: SqlItemStore) -> None:
+    assert [await store.add_all([item("a"), item("b")]) for _ in range(2)] == [2, 0]
+    assert await store.known(["a", "c"]) == {"a"}
 
 
 async def test_an_item_that_a_file_has_twice_is_stored_once_and_the_one_that_it_replaces_is_withdrawn(
@@ -125,7 +112,7 @@ async def test_an_item_that_a_file_has_twice_is_stored_once_and_the_one_that_it_
 ) -> None:
     await store.add(item("a"))
     second = item("b", replaces_feedback_item_id="a")
-    assert await store.add_all(batches([second, second], [second])) == 1
+    assert [await store.add_all(batch) for batch in ([second, second], [second])] == [1, 0]
     assert [each.feedback_item_id for each in await store.list(ItemFilter(), 99, 9)] == ["b"]
     replaced = await store.get("a")
     assert replaced is not None and replaced.withdraw_reason == "replaced"

@@ -15,7 +15,12 @@ from services.chassis.errors import DatabaseAway
 from services.chassis.jobs import Job, JobError, JobState, SqlJobStore
 from services.chassis.wire import from_document, to_document
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleBudget, ScheduleSpec, ScheduleState
-from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, ScheduledRun, ScheduledRunReport
+from services.feedback.domain.schedules.scheduled_run import (
+    SCHEDULED_RUN_KIND,
+    PeriodRuns,
+    ScheduledRun,
+    ScheduledRunReport,
+)
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.loop_answers import SqlLoopAnswers
@@ -181,6 +186,18 @@ async def test_a_budget_that_is_used_up_is_told_until_its_period_has_passed(plan
     assert "all 2 runs of 1 days are used up" in (await plant.history())[-1].sentence
     await plant.look_at(25.5)
     assert (await outcomes(plant))[-1] == (4, "None", 21)
+
+
+async def test_what_a_period_has_cost_is_summed_with_the_loops_that_it_started(plant: Plant) -> None:
+    for hours, fields in ((1, {"machine_seconds": 90.0}), (2, {"machine_seconds": 30.5, "loop_id": "loop-2"}), (3, {})):
+        await plant.look_at(hours)
+        await plant.work(report(0.9, **fields))
+    await plant.look_at(4)
+    await plant.look_at(5)
+    going_on = (await plant.history())[-2].scheduled_run_id
+    assert await plant.runs.period("nightly", START) == PeriodRuns(4, 120.5, ("loop-2",), going_on)
+    assert await plant.runs.period("nightly", START + 2.5 * HOUR, without_id=going_on) == PeriodRuns(1, 0.0, ())
+    assert await plant.runs.period("another", START) == PeriodRuns(0, 0.0, ())
 
 
 async def test_jobs_that_fail_or_are_cancelled_end_their_runs_with_the_reason(plant: Plant) -> None:

@@ -18,7 +18,7 @@ from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBu
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.item_spec import Preference
 from services.feedback.domain.work import Registration, SuiteVersion
-from services.feedback.jobs.dataset_build import DatasetBuildJob
+from services.feedback.jobs.items.dataset_build import DatasetBuildJob
 from services.feedback.ports.items import Rollouts
 from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.usecases.dataset_builds import BuildUseCases

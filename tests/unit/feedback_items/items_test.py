@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.jobs import JobState
 from services.chassis.wire.paging import token_of
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
-from services.feedback.domain.item import FeedbackKind, ItemFilter, Opinion, Outcome, Rating, RatingScale
+from services.feedback.domain.item import FeedbackKind, Item, ItemFilter, Opinion, Outcome, Rating, RatingScale
 from services.feedback.domain.item_spec import Preference
 from services.feedback.files import json_lines
+from services.feedback.store.items import SqlItemStore
+from services.feedback.usecases import items
 from services.protocols.cases import case_to_document
 from tests.unit.feedback_items.world import CASES, ItemBench, bench_in, chat, said, spec_of, thumbs
 
@@ -150,7 +154,7 @@ async def test_an_export_is_imported_elsewhere_as_it_was_and_a_second_time_chang
     (tmp_path / "other").mkdir()
     async for other in bench_in(tmp_path / "other"):
         for counts in ((4, 0), (0, 4)):
-            imported = await other.usecases.import_items(await other.kept(content))
+            imported = await other.imported(content)
             assert (imported.num_imported, imported.num_known) == counts
         assert b"".join([line_of(item) async for item in other.usecases.export_items(everything)]) == content
 
@@ -161,7 +165,7 @@ async def test_an_imported_line_counts_once_and_withdraws_what_it_replaces(bench
     line["replaces_feedback_item_id"] = first.feedback_item_id
     content = json.dumps(line).encode() + b"\n"
     for counts in ((1, 1), (0, 2)):
-        imported = await bench.usecases.import_items(await bench.kept(content * 2))
+        imported = await bench.imported(content * 2)
         assert (imported.num_imported, imported.num_known) == counts
     (second,) = await bench.store.list(ItemFilter(), 99, 9)
     assert (second.tag, second.author, second.version) == ("odd", "someone", 2)
@@ -193,7 +197,7 @@ async def test_an_exported_item_that_could_not_have_been_stored_is_refused(
     subject = {**document["subject"], **changes.get("subject", {})} if changes.get("subject") != {} else {}
     line = {**document, "feedback_item_id": "item-2", **changes, "subject": subject}
     with pytest.raises(InvalidArgument, match=f"Line 1: .*{problem}"):
-        await bench.usecases.import_items(await bench.kept(json.dumps(line).encode()))
+        await bench.checked(json.dumps(line).encode())
 
 
 @pytest.mark.parametrize(
@@ -211,26 +215,66 @@ async def test_of_a_file_with_a_wrong_line_nothing_is_stored_and_the_line_is_nam
     bench: ItemBench, line: bytes, problem: str
 ) -> None:
     good = b'{"transcript_id": "run-1", "tag": "odd"}\n\n'
-    with pytest.raises(InvalidArgument, match=problem):
-        await bench.usecases.import_items(await bench.kept(good + line))
+    refused = (await bench.imported(good + line)).job
+    assert refused.state is JobState.FAILED and refused.error is not None
+    assert problem in refused.error.problem and refused.error.code == "INVALID_ARGUMENT"
     assert await bench.store.count(ItemFilter()) == 0
+
+
+class Stuck(SqlItemStore):
+    """A store that takes one batch, and then no more."""
+
+    def __init__(self, store: SqlItemStore) -> None:
+        self.num_batches, self.is_stuck, self._store = 0, asyncio.Event(), store
+
+    async def known(self, feedback_item_ids: Collection[str]) -> set[str]:
+        return await self._store.known(feedback_item_ids)
+
+    async def add_all(self, items: Sequence[Item]) -> int:
+        self.num_batches += 1
+        if self.num_batches > 1:
+            self.is_stuck.set()
+            await asyncio.Event().wait()
+        return await self._store.add_all(items)
+
+
+async def test_an_import_that_is_killed_between_two_batches_goes_on_and_stores_each_item_once(
+    bench: ItemBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(items, "_BATCH", 2)
+    await bench.usecases.create("", spec_of("", chat=chat(), rating=thumbs(1)))
+    (item,) = [item async for item in bench.usecases.export_items(ItemFilter())]
+    names = [item.feedback_item_id, *(f"item-{number}" for number in range(4))]
+    artifact = await bench.kept(b"".join(line_of(replace(item, feedback_item_id=name)) for name in names))
+    job_id = (await bench.usecases.create_import("once", artifact)).job.job_id
+    stuck = Stuck(bench.store)
+    async with bench.at_work(stuck):
+        await stuck.is_stuck.wait()
+    assert await bench.store.count(ItemFilter()) == 2
+    async with bench.at_work():
+        ended = await bench.ended(job_id)
+    assert (ended.num_imported, ended.num_known, await bench.store.count(ItemFilter())) == (4, 1, 5)
+    assert (ended.job.progress["done"], ended.job.progress["total"]) == (5, 5)
+    assert (await bench.usecases.create_import("once", artifact)).job.job_id == job_id
+    with pytest.raises(AlreadyExists):
+        await bench.usecases.create_import("once", await bench.kept(b"{}"))
 
 
 async def test_a_line_without_an_end_is_refused_by_its_beginning(
     bench: ItemBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(json_lines, "_MAX_LINE_BYTES", 100)
-    artifact = await bench.kept(b"\n" + b" " * 99 + b"{" * 1000)
+    content = b"\n" + b" " * 99 + b"{" * 1000
     with pytest.raises(InvalidArgument, match="Line 2: It has more than 100 bytes"):
-        await bench.usecases.import_items(artifact)
+        await bench.checked(content)
 
 
 async def test_verdicts_that_a_file_claims_on_an_answer_without_a_case_do_not_count(bench: ItemBench) -> None:
     await bench.usecases.create("", spec_of("", chat=chat(), rating=thumbs(1)))
     (item,) = [item async for item in bench.usecases.export_items(ItemFilter())]
     claimed = replace(item, feedback_item_id="x", content=replace(item.content, verdict=Outcome(False)))
-    await bench.usecases.import_items(await bench.kept(line_of(claimed)))
-    assert (await bench.usecases.get("x")).content.verdict is None
+    (checked,) = await bench.checked(line_of(claimed))
+    assert checked.content.verdict is None
 
 
 def test_opinions_follow_from_thumbs_and_stars() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import NotFound
+from services.chassis.jobs import JobRunner, MemoryJobStore
 from services.feedback.domain.item import ChatMessage, Item, Outcome, Rating, RatingScale, Subject
-from services.feedback.domain.item_spec import Chat, ItemSpec
+from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, Chat, FeedbackImport, ItemSpec
 from services.feedback.files.json_lines import JsonLines
-from services.feedback.ports.items import AnsweredCase, AnswersToJudge
+from services.feedback.jobs.items.feedback_import import FeedbackImportJob
+from services.feedback.ports.items import AnsweredCase, AnswersToJudge, ItemStore
 from services.feedback.store.chats import SqlChatStore
+from services.feedback.store.feedback_imports import JobImportStore
 from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS
 from services.feedback.usecases.chats import ChatUseCases
@@ -113,7 +117,9 @@ class ItemBench:
         self.world, self.store, self.artifacts = world or FakeWorld(), SqlItemStore(database), artifacts
         self.chats = ChatUseCases(SqlChatStore(database))
         subjects = Subjects(SqlChatStore(database), self.world, self.world, self.world)
-        self.usecases = ItemUseCases(self.store, subjects, JsonLines(artifacts))
+        self.jobs = MemoryJobStore()
+        self.imports = JobImportStore(self.jobs)
+        self.usecases = ItemUseCases(self.store, subjects, JsonLines(artifacts), self.imports)
 
     async def corrected(self, transcript_id: str, request_id: str = "", **more: Any) -> Item:
         """Correct a transcript by the right answer."""
@@ -122,6 +128,34 @@ class ItemBench:
 
     async def kept(self, content: bytes) -> Artifact:
         return await self.artifacts.put_bytes(content)
+
+    async def checked(self, content: bytes) -> list[Item]:
+        """Return the items of a file, looked up and judged."""
+        return [item async for batch in self.usecases.checked(await self.kept(content)) for item in batch]
+
+    @asynccontextmanager
+    async def at_work(self, store: ItemStore | None = None) -> AsyncIterator[None]:
+        """Do imports meanwhile; what is at work at the end is left as by a process that dies."""
+        runner = JobRunner(self.jobs, owner="bench", is_only_owner=True)
+        job = FeedbackImportJob(store or self.store, self.usecases, self.artifacts)
+        runner.register(FEEDBACK_IMPORT_KIND, job.run)
+        await runner.start()
+        try:
+            yield
+        finally:
+            await runner.stop(5.0)
+
+    async def ended(self, job_id: str) -> FeedbackImport:
+        """Return an import once it has ended."""
+        async for _ in self.imports.watch(job_id):
+            pass
+        return await self.imports.get(job_id)
+
+    async def imported(self, content: bytes) -> FeedbackImport:
+        """Import a file."""
+        feedback_import = await self.usecases.create_import("", await self.kept(content))
+        async with self.at_work():
+            return await self.ended(feedback_import.job.job_id)
 
 
 async def bench_in(folder: Path, world: FakeWorld | None = None) -> AsyncIterator[ItemBench]:

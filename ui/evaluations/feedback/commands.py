@@ -14,7 +14,9 @@ from drillyard.feedback.v1.feedback_item_pb2 import ListFeedbackItemsRequest
 
 from ui.cli.connection import Document, Gateway, GatewayError
 from ui.cli.fields import FieldOptions
-from ui.cli.options import Common, command, listing
+from ui.cli.follow import display, follow, job_progress
+from ui.cli.jobs import refuse_failed
+from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
 from ui.evaluations.feedback.answers import messages_of
 from ui.evaluations.feedback.words import verdict_words, what_is_said
@@ -122,12 +124,20 @@ def withdraw(feedback_item_id: ItemId, common: Common, reason: Annotated[str, ty
 
 @command(app, "import")
 def import_items(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSONL, one item a line.")], common: Common
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSONL, one item a line.")],
+    common: Common,
+    follow_it: Follow = True,
 ) -> None:
     """Store all items of a file, or none of them."""
-    with connected(common) as gateway:
-        result = gateway.upload("/feedback/import", file.read_bytes())
-        sentence = f"{result['num_imported']} items are stored; {result['num_known']} were here already."
+    with connected(common) as gateway, display(as_json=common.as_json) as on:
+        result = gateway.upload("/feedback-imports", file.read_bytes())["feedback_import"]
+        path = f"/feedback-imports/{result['feedback_import_id']}"
+        sentence = f"{result['feedback_import_id']} stores them."
+        if follow_it:
+            follow("Import", lambda: job_progress(gateway.get(path)["feedback_import"]["job"]), on)
+            result = gateway.get(path)["feedback_import"]
+            refuse_failed(result["job"], as_json=common.as_json)
+            sentence = f"{result['num_imported']} items are stored; {result['num_known']} were here already."
         show(result, as_json=common.as_json, table=lambda: print(sentence))
 
 

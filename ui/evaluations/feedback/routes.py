@@ -16,9 +16,6 @@ from ui.shared.documents import ClientsOf, Document, document, message_of
 from ui.shared.rpc import RpcRouter
 from ui.shared.schemas import shows
 
-IMPORT_SECONDS = 140.0
-"""For a large file: the judge looks at every line."""
-
 router = RpcRouter(tags=["feedback"])
 router.rpc(
     "POST /feedback",
@@ -34,15 +31,30 @@ router.rpc(
 )
 
 
-@router.post("/feedback/import", responses=shows(pb.ImportFeedbackItemsResponse))
+@router.post("/feedback-imports", responses=shows(pb.CreateFeedbackImportResponse))
 async def import_feedback(
     clients: ClientsOf,
     uploads: Annotated[Uploads, Depends(uploads_of)],
     content: Annotated[bytes, Body(media_type="application/jsonl", description="JSONL, one item a line.")],
+    request_id: Annotated[str, Query(max_length=200)] = "",
 ) -> Document:
-    """Store all items of a file, or none: as they were exported, or bodies of `POST /feedback`."""
-    request = pb.ImportFeedbackItemsRequest(artifact=await uploads.keep(content))
-    return document(await clients.feedback.ImportFeedbackItems(request, timeout=IMPORT_SECONDS))
+    """Start to store all items of a file, or none: as they were exported, or bodies of `POST /feedback`."""
+    request = pb.CreateFeedbackImportRequest(request_id=request_id, artifact=await uploads.keep(content))
+    return document(await clients.feedback.CreateFeedbackImport(request))
+
+
+router.rpc("GET /feedback-imports", "feedback.ListFeedbackImports", "List imports of feedback, newest first.")
+router.rpc(
+    "GET /feedback-imports/{feedback_import_id}",
+    "feedback.GetFeedbackImport",
+    "Return one import of feedback: how far it is, how many items are new, or which line is wrong.",
+)
+router.events(
+    "/feedback-imports/{feedback_import_id}/events",
+    "feedback.WatchFeedbackImport",
+    "feedback.GetFeedbackImport",
+    "Stream the events of an import of feedback.",
+)
 
 
 @dataclass(frozen=True)

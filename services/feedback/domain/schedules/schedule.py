@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -11,7 +11,7 @@ from typing import ClassVar
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire import from_document
 from services.feedback.domain.goals import Goal
-from services.feedback.domain.schedules.scheduled_run import NOT_BEGUN, ScheduledRun, ScheduledRunOutcome
+from services.feedback.domain.schedules.scheduled_run import PeriodRuns, ScheduledRun, ScheduledRunOutcome
 from services.feedback.domain.schedules.timing import Timing
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
@@ -148,31 +148,27 @@ class Schedule:
         """Return when the period of its budget began that ends now."""
         return now - timedelta(days=self.spec.budget.period_days)
 
-    def spent(self, runs: Sequence[ScheduledRun], loops: Mapping[str, Spent]) -> ScheduleSpent:
+    def spent(self, runs: PeriodRuns, loops: Mapping[str, Spent]) -> ScheduleSpent:
         """Return what the runs of a period have cost, with the loops that they started, by id."""
-        own = [loops[run.report.loop_id] for run in runs if run.report.loop_id in loops]
-        tested = sum(run.report.machine_seconds for run in runs)
-        machine_seconds = tested + sum(spent.machine_seconds for spent in own)
+        own = [loops[loop_id] for loop_id in runs.loop_ids if loop_id in loops]
+        machine_seconds = runs.machine_seconds + sum(spent.machine_seconds for spent in own)
         return ScheduleSpent(
-            num_runs=sum(run.outcome not in NOT_BEGUN for run in runs),
-            num_loops=sum(bool(run.report.loop_id) for run in runs),
-            minutes=(tested + sum(spent.seconds for spent in own)) / 60,
+            num_runs=runs.num_begun,
+            num_loops=len(runs.loop_ids),
+            minutes=(runs.machine_seconds + sum(spent.seconds for spent in own)) / 60,
             cost=machine_seconds / 3600 * self.spec.budget.price_per_hour,
         )
 
-    def decided(self, run: ScheduledRun, runs: Sequence[ScheduledRun], loops: Mapping[str, Spent]) -> ScheduledRun:
+    def decided(self, run: ScheduledRun, runs: PeriodRuns, loops: Mapping[str, Spent]) -> ScheduledRun:
         """Return a due time as it begins, or ended where it cannot begin.
 
         Args:
             run: The due time.
-            runs: Those of the period, and each that goes on.
+            runs: The others of the period.
             loops: What their loops cost, by id.
         """
-        # Of a request that is sent again before the first was answered, the run may be stored already.
-        runs = [item for item in runs if item.scheduled_run_id != run.scheduled_run_id]
-        going_on = next((item for item in runs if item.outcome is None), None)
-        if going_on is not None:
-            sentence = f"The run {going_on.scheduled_run_id} went on; one goes on at a time."
+        if runs.going_on_id:
+            sentence = f"The run {runs.going_on_id} went on; one goes on at a time."
             return run.ended(ScheduledRunOutcome.OVERRUN, sentence)
         if bound := used_up(self.spec.budget, self.spent(runs, loops)):
             return run.ended(ScheduledRunOutcome.OUT_OF_BUDGET, f"Nothing was run: {bound}.")

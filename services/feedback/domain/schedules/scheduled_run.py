@@ -133,6 +133,23 @@ class ScheduledRun:
         return replace(self, outcome=outcome, sentence=sentence)
 
 
+@dataclass(frozen=True)
+class PeriodRuns:
+    """The runs of a budget's period together.
+
+    Attributes:
+        num_begun: How many ran, or run; those that could not begin are none of them.
+        machine_seconds: What those that have ended took to test and judge.
+        loop_ids: The loops that they started, oldest first.
+        going_on_id: One that goes on; empty for none.
+    """
+
+    num_begun: int
+    machine_seconds: float
+    loop_ids: tuple[str, ...]
+    going_on_id: str = ""
+
+
 def run_due(schedule_id: str, due_time: datetime, num_missed: int) -> ScheduledRun:
     """Return the one run of a due time, whoever makes it and however often."""
     run_id = derived_id("scheduled-run", f"{schedule_id} at {due_time.isoformat()}")
@@ -153,11 +170,6 @@ def ended_run(run: ScheduledRun, job: Job) -> ScheduledRun:
     if job.error is not None:
         return run.ended(ScheduledRunOutcome.FAILED, f"{job.error.problem} {job.error.next_step}".rstrip())
     return run.ended(ScheduledRunOutcome.CANCELLED, "Someone cancelled it.")
-
-
-def loop_ids(runs: Sequence[ScheduledRun]) -> list[str]:
-    """Return the loops that runs started."""
-    return [run.report.loop_id for run in runs if run.report.loop_id]
 
 
 def results_of(goals: Sequence[Goal], readings: Sequence[Reading]) -> tuple[GoalResult, ...]:
