@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.chassis.machine.caller import current_caller
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
@@ -46,6 +47,8 @@ class ItemUseCases:
     async def create(self, request_id: str, spec: ItemSpec) -> Item:
         """Store an item and return it; the same request id returns the same item.
 
+        Where a gateway asks for a login, its author is who logged in, whatever it says itself.
+
         Raises:
             InvalidArgument: It says several things or nothing, or its answer does not fit what it names.
             NotFound: There is no such transcript, chat or replaced item.
@@ -53,6 +56,7 @@ class ItemUseCases:
             Aborted: Somebody else has replaced the same item meanwhile.
         """
         spec.check()
+        spec = replace(spec, author=current_caller.get() or spec.author)
         item_id, digest = derived_id("item", request_id), digest_of(asdict(spec))
         known = await self._store.get(item_id) if request_id else None
         item = known or await self._store.add(await self._item(item_id, spec, digest))

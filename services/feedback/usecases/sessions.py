@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.machine.caller import current_caller
 from services.feedback.datasets.session_cases import case_of_chat, profile_of_chat
 from services.feedback.domain.item import ChatMessage, FeedbackKind, ItemFilter, digest_of
 from services.feedback.domain.item_spec import Chat, ItemSpec, SessionSuiteSpec, masked_message
@@ -100,6 +101,7 @@ class SessionSuiteUseCases:
         }
 
     async def _corrected(self, session_id: str, answer_id: str, answer: ChatMessage, spec: SessionSuiteSpec) -> str:
+        author = current_caller.get() or spec.author
         item = ItemSpec(
             transcript_id="",
             turn=0,
@@ -111,9 +113,9 @@ class SessionSuiteUseCases:
             preference=None,
             tag="",
             note="",
-            author=spec.author,
+            author=author,
         )
-        request_id = f"session/{digest_of([session_id, answer_id, dict(answer), spec.author])}"
+        request_id = f"session/{digest_of([session_id, answer_id, dict(answer), author])}"
         return (await self._items.create(request_id, item)).feedback_item_id
 
     async def _register(

@@ -13,6 +13,7 @@ import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
+from services.chassis.machine.caller import current_caller
 from services.chassis.wire.paging import token_of
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
@@ -71,6 +72,16 @@ async def test_a_request_id_gives_one_item_and_another_body_is_refused(bench: It
 async def test_what_does_not_fit_is_refused_by_a_sentence(bench: ItemBench, spec: object, problem: str) -> None:
     with pytest.raises(InvalidArgument, match=problem):
         await bench.usecases.create("", spec)  # type: ignore[arg-type]
+
+
+async def test_the_author_is_who_logged_in_whatever_an_item_says_itself(bench: ItemBench) -> None:
+    token = current_caller.set("user:zoe")
+    try:
+        item = await bench.usecases.create("", spec_of(rating=thumbs(1), author="ann"))
+    finally:
+        current_caller.reset(token)
+    assert item.author == "user:zoe"
+    assert (await bench.usecases.create("", spec_of(rating=thumbs(1), author="ann"))).author == "ann"
 
 
 async def test_an_item_on_a_transcript_or_chat_that_does_not_exist_is_not_stored(bench: ItemBench) -> None:
