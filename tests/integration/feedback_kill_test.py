@@ -6,14 +6,31 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
-from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2, loop_phase_pb2
+from drillyard.feedback.v1 import (
+    feedback_file_pb2,
+    feedback_item_pb2,
+    feedback_service_pb2_grpc,
+    loop_goal_pb2,
+    loop_pb2,
+    loop_phase_pb2,
+    schedule_pb2,
+    scheduled_run_pb2,
+)
 from drillyard.feedback.v1.loop_answer_pb2 import DecideLoopRequest
 from drillyard.feedback.v1.loop_decision_pb2 import DecisionState
+from drillyard.registry.v1.artifact_pb2 import Artifact
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
+from services.feedback.convert.items import line_of
+from services.feedback.domain.identifiers import derived_id
+from services.feedback.domain.item import Content, FeedbackKind, Item, Rating, Subject
+from services.feedback.domain.schedules.scheduled_run import run_by_hand
 from tests.fakes.neighbours.world import World
 from tests.integration.processes import ServiceProcess, start_service
 from tests.unit.feedback.decisions.evidence import Evidence
@@ -203,3 +220,74 @@ async def test_a_round_of_grpo_a_search_and_the_alias_double_nothing_when_killed
     ]
     assert methods == ["TRAINING_METHOD_GRPO", None]
     assert evidence.aliases["tiny:candidate"].revision == 1
+
+
+# Judging begins as soon as the run does.
+WATCHED = ["test_run:answer", "evaluation:answer", "test_run:watch", "evaluation:watch"]
+NUM_ITEMS = 1200
+
+
+async def import_in(data_dir: Path) -> feedback_file_pb2.CreateFeedbackImportRequest:
+    """Return the request to import many items, on answers that no other service has to look up."""
+    messages = ({"role": "user", "content": "Hello?"}, {"role": "assistant", "content": "Bye."})
+    author, now = "ann", datetime(2026, 1, 1, tzinfo=UTC)
+    items = (
+        Item(f"item-{number}", FeedbackKind.RATING, author, now, Subject(), Content(messages), rating=Rating(1))
+        for number in range(NUM_ITEMS)
+    )
+    artifacts = ArtifactStore((data_dir / "feedback" / "artifacts").as_uri())
+    kept = await artifacts.put_bytes(b"".join(map(line_of, items)))
+    artifact = Artifact(uri=kept.uri, digest=kept.digest, size_bytes=kept.size_bytes)
+    return feedback_file_pb2.CreateFeedbackImportRequest(request_id="kill", artifact=artifact)
+
+
+@pytest.mark.timeout(240)
+async def test_a_due_time_and_an_import_that_are_killed_anywhere_end_and_double_nothing(tmp_path: Path) -> None:
+    world = World()
+    Evidence(world)
+    world.evaluator.judgement.rates["tiny@1"] = 0.9
+    watched = schedule_pb2.ScheduleSpec(
+        model_version_id="tiny@1", test_suite_version_id="roo_xml/core@1", goals=SPEC.goals, every_hours=24
+    )
+    schedule_id, import_id = derived_id("schedule", "kill"), ""
+    run_id = run_by_hand(schedule_id, "kill", datetime.now(UTC)).scheduled_run_id
+    gates = [world.gates.close(f"{run_id}/{point}") for point in WATCHED]
+    works = [world.gates.close(f"{run_id}/{point.replace(':watch', ':work')}") for point in WATCHED]
+    creation = schedule_pb2.CreateScheduleRequest(request_id="kill", spec=watched)
+    order = scheduled_run_pb2.RunScheduleRequest(request_id="kill", schedule_id=schedule_id)
+    async with world.at_work(), world.served() as port:
+        for number in range(len(WATCHED) + 1):
+            with feedback(tmp_path, port) as process:
+                channel = open_channel(process.address)
+                stub: Any = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+                await stub.CreateSchedule(creation)
+                assert (await stub.RunSchedule(order)).scheduled_run.scheduled_run_id == run_id
+                created = (await stub.CreateFeedbackImport(await import_in(tmp_path))).feedback_import
+                assert import_id in ("", created.feedback_import_id)
+                import_id = created.feedback_import_id
+                if number == len(WATCHED):
+                    await until_both_have_ended(stub, run_id, import_id)
+                else:
+                    await gates[number].arrival()
+                await channel.close()
+                process.kill()
+            for gate in [*gates[number : number + 1], *works[number : number + 1]]:
+                gate.open()
+    assert await world.made() == Counter([f"{run_id}/test_run", f"{run_id}/evaluation"])
+
+
+async def until_both_have_ended(stub: Any, run_id: str, import_id: str) -> None:
+    """Return once a run and an import have ended as they should."""
+    async for _ in stub.WatchFeedbackImport(feedback_file_pb2.WatchFeedbackImportRequest(feedback_import_id=import_id)):
+        pass
+    made = await stub.GetFeedbackImport(feedback_file_pb2.GetFeedbackImportRequest(feedback_import_id=import_id))
+    assert (made.feedback_import.num_imported, made.feedback_import.num_known) == (NUM_ITEMS, 0)
+    listed = await stub.ListFeedbackItems(feedback_item_pb2.ListFeedbackItemsRequest(page_size=1))
+    assert listed.total_size == NUM_ITEMS
+    outcome = 0
+    async with asyncio.timeout(60):
+        while not outcome:
+            await asyncio.sleep(0.1)
+            request = scheduled_run_pb2.GetScheduledRunRequest(scheduled_run_id=run_id)
+            outcome = (await stub.GetScheduledRun(request)).scheduled_run.outcome
+    assert outcome == scheduled_run_pb2.SCHEDULED_RUN_OUTCOME_MET
