@@ -22,6 +22,7 @@ from services.registry.deployers.kubernetes import KubernetesApi, KubernetesDepl
 from services.registry.deployers.kubernetes_objects import Cluster
 from services.registry.deployers.llama_server import LlamaServerDeployer
 from services.registry.deployers.worker import WorkerDeployer
+from services.registry.domain.dataset_import import DATASET_IMPORT_KIND
 from services.registry.domain.deployment import DeploymentBackend
 from services.registry.domain.model_import import IMPORT_KIND, ModelForm, SourceKind, import_of
 from services.registry.domain.test_suite import BuiltInSuite
@@ -38,6 +39,7 @@ from services.registry.importers.sources.url import UrlSource
 from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
+from services.registry.jobs.dataset_import import DatasetImportJob
 from services.registry.jobs.model_import import ImportJob
 from services.registry.jobs.shipping import wire_shipping
 from services.registry.oci.pulling import OciSource
@@ -55,6 +57,7 @@ from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_import import DatasetImportUseCases
 from services.registry.usecases.dataset_rows import DatasetRowUseCases
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.model import ModelUseCases
@@ -101,10 +104,12 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
     row_files = RowFiles(workspace)
     stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=row_files)
+    application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_FILES_AT_ONCE)
     servicer = RegistryServicer(
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),
         datasets=stored,
+        dataset_imports=DatasetImportUseCases(application.jobs.store),
         dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption),
         test_suites=suites,
         exports=shipping.exports,

@@ -7,6 +7,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import EvaluationPhase as EvaluationP
 from drillyard.feedback.v1.dataset_build_pb2 import DatasetBuildPhase as DatasetBuildPhaseWire
 from drillyard.feedback.v1.feedback_file_pb2 import FeedbackImportPhase as FeedbackImportPhaseWire
 from drillyard.feedback.v1.loop_phase_pb2 import LoopPhase as LoopPhaseWire
+from drillyard.registry.v1.dataset_import_pb2 import DatasetImportPhase as DatasetImportPhaseWire
 from drillyard.registry.v1.import_pb2 import ImportPhase as ImportPhaseWire
 from drillyard.test_runner.v1.test_run_pb2 import TestRunPhase as TestRunPhaseWire
 from drillyard.trainer.v1.training_job_pb2 import TrainingJobPhase as TrainingJobPhaseWire
@@ -16,6 +17,7 @@ from services.evaluator.domain.evaluation import EvaluationPhase
 from services.feedback.domain.dataset_build import DatasetBuildPhase
 from services.feedback.domain.item_spec import FeedbackImportPhase
 from services.feedback.domain.rounds import ENDED, Step
+from services.registry.domain.dataset_import import DatasetImportPhase
 from services.registry.domain.model_import import ImportPhase
 from services.test_runner.domain import TestRunPhase
 from services.trainer.domain.attempt import TrainingJobPhase
@@ -31,6 +33,7 @@ from ui.shared.words import phase_text
         (TrainingJobPhase, TrainingJobPhaseWire),
         ((*Step, ENDED), LoopPhaseWire),
         (DatasetBuildPhase, DatasetBuildPhaseWire),
+        (DatasetImportPhase, DatasetImportPhaseWire),
         (FeedbackImportPhase, FeedbackImportPhaseWire),
     ],
 )

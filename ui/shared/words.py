@@ -8,7 +8,7 @@ from typing import Any
 
 from drillyard.evaluator.v1 import evaluation_pb2
 from drillyard.feedback.v1 import dataset_build_pb2, feedback_file_pb2, loop_phase_pb2, shipment_pb2
-from drillyard.registry.v1 import export_pb2, import_pb2, publication_pb2
+from drillyard.registry.v1 import dataset_import_pb2, export_pb2, import_pb2, publication_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message
 from drillyard.trainer.v1 import training_job_pb2
@@ -84,6 +84,7 @@ _PHASES = {
     "evaluation": evaluation_pb2.EvaluationPhase,
     "training_job": training_job_pb2.TrainingJobPhase,
     "loop": loop_phase_pb2.LoopPhase,
+    "dataset_import": dataset_import_pb2.DatasetImportPhase,
     "dataset_build": dataset_build_pb2.DatasetBuildPhase,
     "feedback_import": feedback_file_pb2.FeedbackImportPhase,
     "shipment": shipment_pb2.GateStep,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from services.registry.domain.dataset import DatasetFileForm, DatasetSource, RowFileReading
+
+ReadReport: TypeAlias = Callable[[int, int], Awaitable[None]]
+"""Takes how many rows of a file were read, and how many of them are wrong."""
 
 
 class RowFiles(Protocol):
@@ -18,8 +22,10 @@ class RowFiles(Protocol):
     def place(self) -> AbstractContextManager[Path]:
         """Lend a path for a file, which is gone at the end."""
 
-    async def read(self, path: Path, source: DatasetSource, out: Path) -> RowFileReading:
-        """Write what a file's rows become, as lines of a dataset.
+    async def read(
+        self, path: Path, source: DatasetSource, out: Path, report: ReadReport | None = None
+    ) -> RowFileReading:
+        """Write what a file's rows become, as lines of a dataset; tell now and then how far that is.
 
         Raises:
             InvalidArgument: It is damaged, or made to break its reader.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
 from services.registry.servicer.dataset import DatasetRpcs
+from services.registry.servicer.dataset_import import DatasetImportRpcs
 from services.registry.servicer.dataset_rows import DatasetRowRpcs
 from services.registry.servicer.deployment import DeploymentRpcs
 from services.registry.servicer.export import ExportRpcs
@@ -15,6 +16,7 @@ from services.registry.servicer.model_import import ImportRpcs
 from services.registry.servicer.publication import PublicationRpcs
 from services.registry.servicer.test_suite import TestSuiteRpcs
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_import import DatasetImportUseCases
 from services.registry.usecases.dataset_rows import DatasetRowUseCases
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 from services.registry.usecases.export import ExportUseCases
@@ -31,6 +33,7 @@ class RegistryServicer(
     ModelRpcs,
     ImportRpcs,
     DatasetRpcs,
+    DatasetImportRpcs,
     DatasetRowRpcs,
     TestSuiteRpcs,
     ExportRpcs,
@@ -43,6 +46,7 @@ class RegistryServicer(
     models: ModelUseCases
     imports: ImportUseCases
     datasets: DatasetUseCases
+    dataset_imports: DatasetImportUseCases
     dataset_rows: DatasetRowUseCases
     test_suites: TestSuiteUseCases
     exports: ExportUseCases

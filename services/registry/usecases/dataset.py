@@ -26,7 +26,7 @@ from services.registry.domain.identifiers import check_numbered, check_produced_
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
-from services.registry.ports.rows import RowFiles
+from services.registry.ports.rows import ReadReport, RowFiles
 from services.registry.usecases.adoption import Adoption
 
 MAX_DATASET_BYTES = 2 * 1024**3
@@ -53,8 +53,12 @@ class DatasetUseCases:
         self._artifacts = artifacts
         self._adoption = adoption
 
-    async def create_version(self, draft: DatasetVersionDraft, source: DatasetSource = AS_IT_IS) -> RegisteredDataset:
+    async def create_version(
+        self, draft: DatasetVersionDraft, source: DatasetSource = AS_IT_IS, report: ReadReport | None = None
+    ) -> RegisteredDataset:
         """Adopt the draft's bytes, or rows made of them, check every row and register the version.
+
+        `report` is told how far a file is that is converted, last before its rows are registered.
 
         Raises:
             InvalidArgument: A field or a row is wrong; the first bad line is named.
@@ -74,7 +78,7 @@ class DatasetUseCases:
         async with self._files.place(), self._adoption.adopted(draft.artifact) as artifact:
             path = await self._artifacts.local_path(artifact.uri)
             if not await asyncio.to_thread(self._is_plain, path, source):
-                return await self._converted(draft, path, source)
+                return await self._converted(draft, path, source, report)
             counts = await asyncio.to_thread(_count_splits, path)
             return RegisteredDataset(
                 await self._store.add_version(
@@ -96,9 +100,11 @@ class DatasetUseCases:
         is_row = not isinstance(first, Line) or "example_id" in first.document
         return is_row or source.format is DatasetFormat.ROWS
 
-    async def _converted(self, draft: DatasetVersionDraft, path: Path, source: DatasetSource) -> RegisteredDataset:
+    async def _converted(
+        self, draft: DatasetVersionDraft, path: Path, source: DatasetSource, report: ReadReport | None
+    ) -> RegisteredDataset:
         with self._row_files.place() as out:
-            reading = await self._row_files.read(path, source, out)
+            reading = await self._row_files.read(path, source, out, report)
             reading.check(skips_wrong_rows=source.skips_wrong_rows)
             async with self._adoption.written(out) as artifact:
                 version = await self._store.add_version(

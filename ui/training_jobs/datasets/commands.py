@@ -109,8 +109,13 @@ def import_dataset(
     """Register a file as a dataset version: JSON lines, a JSON array or Parquet, of rows, chats or preference pairs."""
     with connected(common) as gateway, display(as_json=common.as_json) as on:
         body = {"dataset_id": dataset_id, **source, "artifact": _sent(gateway, file, on)}
-        registered = gateway.post("/datasets/from-upload", body)
-        show(registered["dataset_version"], as_json=common.as_json, table=lambda: print(_registered(registered)))
+        path = f"/dataset-imports/{gateway.post('/dataset-imports', body)['dataset_import']['dataset_import_id']}"
+        follow("Import", lambda: job_progress(gateway.get(path)["dataset_import"]["job"]), on)
+        made = gateway.get(path)["dataset_import"]
+        refuse_failed(made["job"], as_json=common.as_json)
+        version = gateway.get(f"/datasets/{made['dataset_version_id']}")["dataset_version"]
+        sentence = _registered(version, made["num_skipped"])
+        show(version, as_json=common.as_json, table=lambda: print(sentence))
 
 
 @command(app, "validate")
@@ -201,8 +206,7 @@ def _sent(gateway: Gateway, file: Path, on: Display) -> Document:
     return send_files(gateway, {"rows": file}, on, as_file=True)
 
 
-def _registered(response: Document) -> str:
-    version, num_skipped = response["dataset_version"], response["num_skipped"]
+def _registered(version: Document, num_skipped: int) -> str:
     counts = f"{version['num_train_examples']} rows to train, {version['num_validation_examples']} to validate"
     return f"{version['dataset_version_id']} is registered: {counts}{f', {num_skipped} left out' * bool(num_skipped)}."
 

@@ -17,7 +17,6 @@ from drillyard.registry.v1.dataset_file_pb2 import (
 )
 from fastapi import Body, Depends, Query
 from fastapi.responses import StreamingResponse
-from google.protobuf.message import Message
 
 from ui.gateway.clients import Clients
 from ui.gateway.uploads import Uploads, uploads_of
@@ -76,7 +75,8 @@ async def create_dataset(
     request = dataset_pb2.CreateDatasetVersionRequest(
         request_id=request_id, dataset_id=dataset_id, artifact=await uploads.keep(content), source=source.message()
     )
-    return document(await register(clients, request))
+    request.produced_by = "upload"
+    return document(await clients.registry.CreateDatasetVersion(request, timeout=WHOLE_SECONDS))
 
 
 @router.post("/datasets/validate", responses=shows(dataset_pb2.ValidateDatasetResponse))
@@ -91,18 +91,25 @@ async def validate_dataset(
     return document(await clients.registry.ValidateDataset(request, timeout=WHOLE_SECONDS))
 
 
-async def register(clients: Clients, request: dataset_pb2.CreateDatasetVersionRequest) -> Message:
-    """Register a file that a person has sent."""
-    request.produced_by = "upload"
-    response: Message = await clients.registry.CreateDatasetVersion(request, timeout=WHOLE_SECONDS)
-    return response
-
-
 router.rpc(
-    "POST /datasets/from-upload",
-    "registry.CreateDatasetVersion",
-    "Register a file of any size that was sent in parts: its `artifact` is what finishing the upload returns.",
-    action=register,
+    "POST /dataset-imports",
+    "registry.CreateDatasetImport",
+    "Start to register a file of any size that was sent in parts: its `artifact` is what finishing the upload returns.",
+)
+router.rpc("GET /dataset-imports", "registry.ListDatasetImports", "List imports of datasets, newest first.")
+router.rpc(
+    "GET /dataset-imports/{dataset_import_id}",
+    "registry.GetDatasetImport",
+    "Return one import of a dataset: how far it is, the version that it registered, or which row is wrong.",
+)
+router.rpc(
+    "POST /dataset-imports/{dataset_import_id}/cancel", "registry.CancelDatasetImport", "Cancel an import of a dataset."
+)
+router.events(
+    "/dataset-imports/{dataset_import_id}/events",
+    "registry.WatchDatasetImport",
+    "registry.GetDatasetImport",
+    "Stream the events of an import of a dataset.",
 )
 router.rpc(
     "POST /datasets/validate-upload",

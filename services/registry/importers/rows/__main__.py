@@ -25,6 +25,7 @@ from services.registry.importers.rows.files import entries, is_lines
 from services.registry.importers.rows.written import write_lines, write_messages, write_parquet
 
 MAX_FAULTS = 20
+_ROWS_TOLD = 5000
 _KEPT = ("example_id", "split", "weight", "tool", "category", "cause", "reason", "profile_id", "feedback_item_id")
 _WRITERS = {"messages": write_messages, "parquet": write_parquet}
 
@@ -54,6 +55,8 @@ class _Reading:
                 self._tell(number, "holds half of a surrogate pair")
                 continue
             self.counts[row.split] += 1
+            if self.counts.total() % _ROWS_TOLD == 0:
+                _print(counts=dict(self.counts))
             yield line
 
     def _row(self, number: int, document: Mapping[str, Any]) -> DatasetRow:

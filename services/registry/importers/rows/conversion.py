@@ -14,6 +14,7 @@ from services.registry.domain.dataset import DatasetFileForm, DatasetSource, Row
 from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.importers.rows.files import is_lines
 from services.registry.importers.workspace import Workspace
+from services.registry.ports.rows import ReadReport
 
 _MODULE = "services.registry.importers.rows"
 # Arrow and Python map half a gigabyte before the first row; batches and the ids of a million rows take the rest.
@@ -40,8 +41,10 @@ class RowFiles:
         with self._workspace.folder("rows") as folder:
             yield folder / "rows"
 
-    async def read(self, path: Path, source: DatasetSource, out: Path) -> RowFileReading:
-        """Write what a file's rows become, as lines of a dataset.
+    async def read(
+        self, path: Path, source: DatasetSource, out: Path, report: ReadReport | None = None
+    ) -> RowFileReading:
+        """Write what a file's rows become, as lines of a dataset; tell now and then how far that is.
 
         Raises:
             InvalidArgument: It is damaged, or made to break its reader.
@@ -53,6 +56,8 @@ class RowFiles:
         async def keep(line: dict[str, Any]) -> None:
             if "counts" in line:
                 counts.update(line["counts"])
+                if report:
+                    await report(sum(counts.values()), counts["faults"])
             else:
                 faults.append((int(line["line"]), str(line["fault"])))
 

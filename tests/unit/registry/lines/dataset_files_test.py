@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -12,19 +13,24 @@ import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import AlreadyExists, Busy, InvalidArgument, TooLarge
+from services.chassis.jobs import JobContext, JobRunner, Json, MemoryJobStore
 from services.chassis.waiting import Places
 from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetFileForm, DatasetFormat, DatasetSource, DatasetVersionDraft
+from services.registry.domain.dataset_import import DATASET_IMPORT_KIND
+from services.registry.domain.paging import page_request
 from services.registry.importers.rows import __main__ as process
 from services.registry.importers.rows import conversion
 from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.rows.written import write_messages
 from services.registry.importers.workspace import Workspace
+from services.registry.jobs.dataset_import import DatasetImportJob
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_import import DatasetImportUseCases
 from tests.fakes.databases import new_database
 
 HI, HELLO = {"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}
@@ -203,6 +209,36 @@ async def test_wrong_rows_end_an_import_unless_they_are_to_be_left_out_and_a_rep
     assert registered.version.num_validation_examples == 1
     with pytest.raises(AlreadyExists):
         await bench.datasets.create_version(draft, DatasetSource(skips_wrong_rows=True))
+
+
+async def test_an_import_that_is_killed_after_its_registration_goes_on_with_the_version_that_it_made(
+    bench: Bench, tmp_path: Path
+) -> None:
+    jobs, registered = MemoryJobStore(), asyncio.Event()
+    imports, job = DatasetImportUseCases(jobs), DatasetImportJob(bench.datasets)
+    draft = await bench.draft(lines(tmp_path, {"messages": [HI, HELLO]}, {"messages": 1}))
+    order = ("once", "mine", draft.artifact, DatasetSource(skips_wrong_rows=True))
+    job_id = (await imports.create(*order)).job.job_id
+
+    async def stuck(context: JobContext) -> Json:
+        await job.run(context)
+        registered.set()
+        await asyncio.Event().wait()
+        return {}
+
+    for run in (stuck, job.run):
+        runner = JobRunner(jobs, owner="bench", is_only_owner=True)
+        runner.register(DATASET_IMPORT_KIND, run)
+        await runner.start()
+        await registered.wait()
+        if run is not stuck:
+            async for _ in imports.resource.watch(job_id):
+                pass
+        await runner.stop(5.0)
+    ended = await imports.resource.get(job_id)
+    assert (ended.dataset_version_id, ended.num_skipped) == ("mine@1", 1)
+    assert [item.version for item in (await bench.datasets.list_versions("mine", page_request(0, ""))).items] == [1]
+    assert (await imports.create(*order)).job.job_id == job_id
 
 
 async def test_a_request_id_is_of_one_way_to_read_a_file(bench: Bench, tmp_path: Path) -> None:

@@ -1,0 +1,46 @@
+"""Use cases of imports of datasets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.chassis.artifacts import Artifact
+from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.wire.names import check_dataset_id
+from services.registry.domain.dataset import DatasetSource
+from services.registry.domain.dataset_import import (
+    DATASET_IMPORT_KIND,
+    DatasetImport,
+    dataset_import_of,
+    dataset_import_spec,
+)
+from services.registry.domain.identifiers import check_request_id
+from services.registry.domain.jsonl import check_size
+from services.registry.usecases.dataset import MAX_DATASET_BYTES
+
+
+class DatasetImportUseCases:
+    """Starts imports; `resource` does what every kind of job lets callers do."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        self.resource = JobResource(jobs, DATASET_IMPORT_KIND, "dataset import", _load)
+        self._jobs = jobs
+
+    async def create(
+        self, request_id: str, dataset_id: str, artifact: Artifact, source: DatasetSource
+    ) -> DatasetImport:
+        """Store an import and return it at once.
+
+        Raises:
+            InvalidArgument: The dataset's id is wrong, or the file too large.
+            AlreadyExists: The request_id was used with other words.
+        """
+        check_request_id(request_id)
+        check_dataset_id(dataset_id)
+        check_size(artifact.size_bytes, MAX_DATASET_BYTES)
+        spec = dataset_import_spec(dataset_id, artifact, source)
+        return dataset_import_of(await self._jobs.create(DATASET_IMPORT_KIND, request_id, spec))
+
+
+async def _load(jobs: Sequence[Job]) -> list[DatasetImport]:
+    return [dataset_import_of(job) for job in jobs]
