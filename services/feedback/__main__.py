@@ -130,7 +130,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
     loops = JobLoopStore(jobs, SqlLoopAnswers(application.database))
-    shipments, builds = JobShipmentStore(jobs), JobBuildStore(jobs)
+    shipments, builds, imports = JobShipmentStore(jobs), JobBuildStore(jobs), JobImportStore(jobs)
     items = SqlItemStore(application.database)
     chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
     shipment_job = ShipmentJob(neighbours.shipments)
@@ -147,7 +147,6 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     schedules = wire_schedules(application, settings, neighbours.loops, loops, usecases)
     application.telemetry.on_scrape(partial(measures.count_schedules, SqlScheduleStore(application.database)))
-    imports = JobImportStore(jobs)
     item_usecases = ItemUseCases(items, subjects, JsonLines(application.artifacts), imports)
     import_job = FeedbackImportJob(items, item_usecases, application.artifacts)
     runner.register(FEEDBACK_IMPORT_KIND, import_job.run, limit=settings.max_running_builds)
