@@ -122,17 +122,9 @@ def chunk(delta: Any, reason: str | None = None, **more: Any) -> dict[str, Any]:
 
 def says(text: str, reason: str = "stop", usage: Any = None) -> Behaviour:
     """Answer with this text in pieces of four characters."""
-
-    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
-        begin_stream(writer)
-        for place in range(0, len(text), 4):
-            event(writer, chunk({"content": text[place : place + 4]}))
-        event(writer, chunk({}, reason))
-        event(writer, {"choices": [], "usage": usage or {"prompt_tokens": 11, "completion_tokens": 3}})
-        writer.write(b"data: [DONE]\n\n")
-        writer.close()
-
-    return behave
+    pieces = [chunk({"content": text[place : place + 4]}) for place in range(0, len(text), 4)]
+    last = {"choices": [], "usage": usage or {"prompt_tokens": 11, "completion_tokens": 3}}
+    return streams(*pieces, chunk({}, reason), last)
 
 
 def streams(*chunks: Any, is_done: bool = True) -> Behaviour:

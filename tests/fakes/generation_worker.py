@@ -74,7 +74,7 @@ def answer(request: protocol.Generate, folder: Path) -> None:
                 say(protocol.Delta(request.id, prompt.key, piece, (token,), *log_probs(request, [piece])))
         text = "one two" if request.stream else f"{asked} with seed {prompt.seed}"
         told = protocol.Answer(request.id, prompt.key, text, (1, 2), "stop", 10, 8, 0.1, 0.2, queue_seconds=0.05)
-        say(echoed(request, scored(request, told)))
+        say(scored(request, told))
         say(protocol.Progress(request.id, 2 * place, 1, 0))
     say(protocol.Done(request.id, 2 * len(request.prompts), 0.1))
 
@@ -86,13 +86,9 @@ def log_probs(request: protocol.Generate, pieces: list[str]) -> tuple[Any, ...]:
 
 
 def scored(request: protocol.Generate, told: protocol.Answer) -> protocol.Answer:
-    if not request.log_probs:
-        return told
-    values, tokens, top = log_probs(request, ["one ", "two"])
-    return replace(told, log_probs=values, tokens=tokens, top_log_probs=top)
-
-
-def echoed(request: protocol.Generate, told: protocol.Answer) -> protocol.Answer:
+    if request.log_probs:
+        values, tokens, top = log_probs(request, ["one ", "two"])
+        told = replace(told, log_probs=values, tokens=tokens, top_log_probs=top)
     if not request.echo:
         return told
     return replace(

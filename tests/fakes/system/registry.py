@@ -57,15 +57,11 @@ class TrainerRegistry:
 async def serve_registry(data_dir: Path, model_folder: Path, rows: Rows) -> AsyncIterator[TrainerRegistry]:
     """Serve a registry below the data folder that knows the model as `tiny@1` and the rows as `drills@1`."""
     settings = registry.RegistrySettings(data_dir=data_dir, drain_grace_seconds=0.2)
-    async with started("registry", registry, settings) as address:
-        channel = open_channel(address)
+    async with started("registry", registry, settings) as address, open_channel(address) as channel:
         served = TrainerRegistry(address, registry_service_pb2_grpc.RegistryServiceStub(channel), data_dir)
-        try:
-            await served.add_model(model_folder)
-            await served.add_dataset("drills", rows)
-            yield served
-        finally:
-            await channel.close()
+        await served.add_model(model_folder)
+        await served.add_dataset("drills", rows)
+        yield served
 
 
 def _artifact(stored: Artifact) -> artifact_pb2.Artifact:

@@ -109,12 +109,9 @@ async def _stubs(system: System) -> AsyncIterator[Any]:
         trainer_service_pb2_grpc.TrainerServiceStub,
         feedback_service_pb2_grpc.FeedbackServiceStub,
     )
-    channels = [open_channel(address) for address in system.addresses.values()]
-    try:
+    async with AsyncExitStack() as ending:
+        channels = [await ending.enter_async_context(open_channel(each)) for each in system.addresses.values()]
         yield [make(channel) for make, channel in zip(makers, channels, strict=True)]
-    finally:
-        for channel in channels:
-            await channel.close()
 
 
 async def _fill(system: System) -> None:

@@ -29,7 +29,6 @@ class MadeUpTraining:
         return plan
 
     async def run(self, plan: AttemptPlan) -> None:
-        channel = open_channel(plan.report_address)
         report = attempt_pb2.ReportAttemptRequest(
             training_job_id=plan.training_job_id,
             attempt=plan.attempt,
@@ -44,11 +43,9 @@ class MadeUpTraining:
         if not self.holds:
             report.checkpoints.append(_saved(plan))
             report.outcome = training_job_pb2.ATTEMPT_OUTCOME_SUCCEEDED
-        try:
+        async with open_channel(plan.report_address) as channel:
             await trainer_service_pb2_grpc.TrainerServiceStub(channel).ReportAttempt(report)
             await asyncio.Event().wait()
-        finally:
-            await channel.close()
 
     async def clear(self, training_job_id: str) -> int:
         return 0
