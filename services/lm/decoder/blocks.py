@@ -14,6 +14,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from services.lm.decoder.linear import Empty
 from services.lm.decoder.softmax import Sight, softmax, softmax_backward
 from services.lm.prefix import Layout, Piece, Segment
 
@@ -147,15 +148,16 @@ class BlockAttention:
     scale: float
     past: Past | None = None
 
-    def forward(self, qkv: Tensor, out: Tensor) -> Iterator[Tensor]:
+    def forward(self, qkv: Tensor, out: Tensor, empty: Empty = Tensor.new_empty) -> Iterator[Tensor]:
         """Write the result to `out`, shape (tokens, queries * size), block by block; yield the probabilities.
 
-        `qkv`: rotated queries and keys, and values, side by side, shape (tokens, heads.width).
+        `qkv`: rotated queries and keys, and values, side by side, shape (tokens, heads.width). `empty` makes what is
+        yielded.
         """
         columns = _Columns(qkv, self)
         for block in self.blocks:
             keys, values = columns.seen(block)
-            probabilities = self._probabilities(columns.queries(block), keys, block)
+            probabilities = self._probabilities(columns.queries(block), keys, block, empty)
             columns.unfold(torch.bmm(probabilities, values), out[block.start : block.end])
             yield probabilities
 
@@ -175,7 +177,7 @@ class BlockAttention:
         for index, block in enumerate(self.blocks):
             keys, values = columns.seen(block)
             rows = columns.queries(block)
-            probabilities = kept[index] if kept else self._probabilities(rows, keys, block)
+            probabilities = kept[index] if kept else self._probabilities(rows, keys, block, Tensor.new_empty)
             above = columns.fold(gradient[block.start : block.end])
             slopes = torch.bmm(above, values.transpose(1, 2))
             softmax_backward(slopes, probabilities, self._sight(block), self.scale)
@@ -190,8 +192,8 @@ class BlockAttention:
             self.past.gradient.add_(totals[..., :before])
         return result
 
-    def _probabilities(self, rows: Tensor, keys: Tensor, block: Block) -> Tensor:
-        scores = torch.empty(rows.shape[0], rows.shape[1], keys.shape[1], dtype=rows.dtype, device=rows.device)
+    def _probabilities(self, rows: Tensor, keys: Tensor, block: Block, empty: Empty) -> Tensor:
+        scores = empty(rows, rows.shape[0], rows.shape[1], keys.shape[1])
         return softmax(torch.bmm(rows, keys.transpose(1, 2), out=scores), self._sight(block), self.scale)
 
     def _sight(self, block: Block) -> Sight:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from services.lm.decoder import kernels
 from services.lm.decoder.blocks import Block, BlockAttention, Heads, Past
-from services.lm.decoder.linear import JoinedLinear
+from services.lm.decoder.linear import Empty, JoinedLinear
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class LayerWork:
         rows: The places whose output is wanted, in order and distinct; None for all.
         past: What all tokens see beside each other.
         keeps_probabilities: Whether the attention's probabilities are kept for the derivative or computed twice.
+        empty: Makes what is kept.
     """
 
     angles: Angles
@@ -58,6 +59,7 @@ class LayerWork:
     rows: Tensor | None
     past: Past | None
     keeps_probabilities: bool
+    empty: Empty
 
 
 @dataclass(frozen=True)
@@ -106,19 +108,20 @@ def layer_forward(x: Tensor, weights: LayerWeights, work: LayerWork) -> tuple[Te
     """The layer's output for `x`, shape (tokens, hidden), at the wanted rows, and what `layer_backward` needs."""
     room = weights.qkv.room(x.shape[0])
     inverse = kernels.rms_norm(x, weights.attention_norm, weights.eps, room[:, : weights.qkv.inputs])
-    qkv = weights.qkv.forward(room)
-    adapted = weights.qkv.adapted(room)
+    qkv = weights.qkv.forward(room, work.empty)
+    adapted = weights.qkv.adapted(room, work.empty)
     kernels.rotate(qkv, weights.heads.rotated, work.angles.cos, work.angles.sin)
     if work.rows is not None and not work.rows.shape[0]:
         return x[:0], LayerState(x, qkv, inverse, adapted, (), None)
-    attended = weights.output.room(x.shape[0])
+    attended = weights.output.room(x.shape[0], work.empty)
     out = attended[:, : weights.output.inputs]
     attention = BlockAttention(weights.heads, work.blocks, weights.scale, work.past)
-    kept = tuple(part for part in attention.forward(qkv, out) if work.keeps_probabilities)
+    probabilities = attention.forward(qkv, out, work.empty if work.keeps_probabilities else Tensor.new_empty)
+    kept = tuple(part for part in probabilities if work.keeps_probabilities)
     if work.rows is None:
-        result, feed = _feed_forward(x, attended, weights)
+        result, feed = _feed_forward(x, attended, weights, work.empty)
     else:
-        result, feed = _feed_forward(x[work.rows], attended[work.rows], weights)
+        result, feed = _feed_forward(x[work.rows], attended[work.rows], weights, work.empty)
     return result, LayerState(x, qkv, inverse, adapted, kept, feed)
 
 
@@ -149,16 +152,16 @@ def layer_backward(
     return d_x
 
 
-def _feed_forward(x: Tensor, attended: Tensor, weights: LayerWeights) -> tuple[Tensor, _Feed]:
-    middle = weights.output.forward(attended).add_(x)
+def _feed_forward(x: Tensor, attended: Tensor, weights: LayerWeights, empty: Empty) -> tuple[Tensor, _Feed]:
+    middle = weights.output.forward(attended, empty).add_(x)
     room = weights.gate_up.room(x.shape[0])
     inverse = kernels.rms_norm(middle, weights.feed_norm, weights.eps, room[:, : weights.gate_up.inputs])
-    gate_up = weights.gate_up.forward(room)
-    adapted = weights.gate_up.adapted(room)
+    gate_up = weights.gate_up.forward(room, empty)
+    adapted = weights.gate_up.adapted(room, empty)
     room = weights.down.room(x.shape[0])
     kernels.gated(gate_up, room[:, : weights.down.inputs])
-    result = weights.down.forward(room).add_(middle)
-    return result, _Feed(attended, middle, gate_up, inverse, (adapted, weights.down.adapted(room)))
+    result = weights.down.forward(room, empty).add_(middle)
+    return result, _Feed(attended, middle, gate_up, inverse, (adapted, weights.down.adapted(room, empty)))
 
 
 def _feed_backward(above: Tensor, feed: _Feed, weights: LayerWeights) -> Tensor:

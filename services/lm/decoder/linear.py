@@ -13,6 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+# Makes a tensor of any values of the type of another one: empty(other, *shape).
+Empty = Callable[..., Tensor]
+
 
 @dataclass(frozen=True)
 class LinearPart:
@@ -38,7 +41,7 @@ class JoinedLinear:
     """Several `LinearPart`s as one product; `refresh` takes the adapters' present values."""
 
     def __init__(self, parts: Sequence[LinearPart]) -> None:
-        """Copy the base weights, which are taken to be frozen."""
+        """Take over the base weights, which are taken to be frozen: the layers' own become a part of the product's."""
         self.parts = tuple(parts)
         self.inputs = parts[0].weight.shape[1]
         self.outputs = [part.weight.shape[0] for part in parts]
@@ -48,7 +51,8 @@ class JoinedLinear:
         self._down = torch.zeros(self.rank, self.inputs, dtype=dtype)
         self._bias = _joined_bias(self.parts, dtype)
         for part, rows, _ in self._places():
-            self._weight[rows, : self.inputs] = part.weight.detach()
+            own = self._weight[rows, : self.inputs]
+            part.weight.data = own.copy_(part.weight.detach())
 
     def refresh(self) -> None:
         """Copy the adapters' present values into the product."""
@@ -59,21 +63,22 @@ class JoinedLinear:
                 scaling = part.scaling if part.is_adapted() else 0.0
                 self._weight[rows, shifted] = (part.up.detach() * scaling).to(self._weight.dtype)
 
-    def room(self, tokens: int) -> Tensor:
+    def room(self, tokens: int, empty: Empty = Tensor.new_empty) -> Tensor:
         """An input to fill: `[:, :inputs]` is the caller's."""
-        return torch.empty(tokens, self.inputs + self.rank, dtype=self._weight.dtype)
+        return empty(self._weight, tokens, self.inputs + self.rank)
 
-    def forward(self, room: Tensor) -> Tensor:
-        """The joined outputs, shape (tokens, sum of outputs); fills the rest of `room`."""
+    def forward(self, room: Tensor, empty: Empty = Tensor.new_empty) -> Tensor:
+        """The joined outputs, shape (tokens, sum of outputs), in memory from `empty`; fills the rest of `room`."""
         if self.rank:
             torch.mm(room[:, : self.inputs], self._down.t(), out=room[:, self.inputs :])
+        result = empty(room, room.shape[0], self._weight.shape[0])
         if self._bias is None:
-            return room @ self._weight.t()
-        return torch.addmm(self._bias, room, self._weight.t())
+            return torch.mm(room, self._weight.t(), out=result)
+        return torch.addmm(self._bias, room, self._weight.t(), out=result)
 
-    def adapted(self, room: Tensor) -> Tensor:
+    def adapted(self, room: Tensor, empty: Empty) -> Tensor:
         """What `forward` filled in, to be kept for `backward`."""
-        return room[:, self.inputs :].clone()
+        return empty(room, room.shape[0], self.rank).copy_(room[:, self.inputs :])
 
     def backward(self, gradient: Tensor, *, to_inputs: bool = True) -> tuple[Tensor, Tensor]:
         """The gradient with respect to `x`, which means nothing unless it is wanted, and that of what was adapted."""

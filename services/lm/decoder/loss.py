@@ -100,7 +100,8 @@ def _tiled(
     temperature = _TEMPERATURE.get()
     for start in range(0, count, _ROWS):
         rows = slice(start, start + _ROWS)
-        table = torch.log_softmax(_scaled((normed[rows] @ weight.t()).float(), temperature), -1)
+        table = _scaled((normed[rows] @ weight.t()).float(), temperature)
+        torch.log_softmax(table, -1, out=table)
         chosen = labels[rows, None]
         values[rows] = table.gather(1, chosen)[:, 0]
         if entropies:

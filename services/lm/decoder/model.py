@@ -17,6 +17,7 @@ from services.lm.decoder.compiled import DTYPES
 from services.lm.decoder.layer import Angles, LayerWeights, layer_output
 from services.lm.decoder.linear import JoinedLinear, LinearPart
 from services.lm.decoder.loss import Head
+from services.lm.decoder.stack import Stack
 
 AttendRows = Callable[[int, float, Tensor, Tensor], None]
 
@@ -35,11 +36,16 @@ _KNOWN: WeakKeyDictionary[nn.Module, tuple[tuple[int, ...], LeanDecoder]] = Weak
 
 
 class LeanDecoder:
-    """The lean form of one model; its base weights are copied once, its adapters are read anew for each pass."""
+    """The lean form of one model; its base weights are the model's, its adapters are read anew for each pass.
+
+    Attributes:
+        stack: Memory for what passes keep for their derivative.
+    """
 
     def __init__(self, decoder: Any, head: nn.Linear) -> None:
         """Take the weights of transformers' `decoder`; use `supports` first."""
         self._decoder, self._head = decoder, head
+        self.stack = Stack()
         self._layers = [_layer_weights(layer, decoder.config) for layer in decoder.layers]
 
     @property
@@ -106,8 +112,7 @@ class LeanDecoder:
 def lean(model: Any) -> LeanDecoder | None:
     """The lean form of a causal language model, possibly wrapped by PEFT; None when only transformers can compute it.
 
-    It is kept with the model until its parameters are others. Base weights are taken to be frozen: after writing into
-    them, drop it with `forget`.
+    It is kept with the model until its parameters are others. Base weights are taken to be frozen.
     """
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     parameters = tuple(id(parameter) for parameter in inner.parameters())
@@ -121,7 +126,7 @@ def lean(model: Any) -> LeanDecoder | None:
 
 
 def forget(model: nn.Module) -> None:
-    """Drop the lean form of the unwrapped `model`, and its copy of the weights."""
+    """Drop the lean form of the unwrapped `model`."""
     _KNOWN.pop(model, None)
 
 

@@ -13,6 +13,7 @@ from services.lm.decoder.blocks import Past, behind, blocks_of, kept_bytes
 from services.lm.decoder.layer import LayerState, LayerWork, layer_backward, layer_forward
 from services.lm.decoder.loss import HeadPass
 from services.lm.decoder.model import LeanDecoder
+from services.lm.decoder.stack import Place
 from services.lm.prefix import PackedTokens
 
 # Attention probabilities that one pass keeps for the derivative; beyond it they are computed twice.
@@ -55,7 +56,8 @@ class LeanPass:
         self._decoder = decoder
         self._rows, self._targets = torch.unique(tokens.predicting, return_inverse=True)
         x, angles = decoder.begin(tokens.ids, tokens.positions)
-        self._layers: list[tuple[LayerWork, LayerState]] = []
+        self._layers: list[tuple[LayerWork, LayerState, Place]] = []
+        empty = decoder.stack.empty if purpose.trains else Tensor.new_empty
         self.pasts: dict[int, Past] = {}
         blocks = blocks_of(tokens.layout)
         numbers = torch.bucketize(self._rows, torch.tensor([block.end for block in blocks]), right=True)
@@ -66,12 +68,13 @@ class LeanPass:
             # Of the last layer only what is trained on is wanted.
             is_last = index + 1 == decoder.num_layers
             wanted, rows = (trained, self._rows) if is_last else (blocks, None)
-            work = LayerWork(angles, wanted, rows, past, index < num_keeping)
+            work = LayerWork(angles, wanted, rows, past, index < num_keeping, empty)
+            place = decoder.stack.top
             x, state = layer_forward(x, weights, work)
             if purpose.is_trunk:
                 self.pasts[index] = behind(state.qkv, decoder.heads, past)
             if purpose.trains:
-                self._layers.append((work, state))
+                self._layers.append((work, state, place))
         labels, head = tokens.labels, decoder.head
         self._head = HeadPass(x[self._targets], labels, head, keeps=purpose.trains, entropies=purpose.entropies)
         self.log_probs = self._head.log_probs.requires_grad_(purpose.trains)
@@ -83,6 +86,7 @@ class LeanPass:
         rows = self._head.backward(torch.zeros_like(self.log_probs) if gradient is None else gradient)
         above = rows.new_zeros(self._rows.shape[0], rows.shape[1]).index_add_(0, self._targets, rows)
         for index in range(self._decoder.num_layers - 1, -1, -1):
-            work, state = self._layers.pop()
+            work, state, place = self._layers.pop()
             own = self.pasts.pop(index, None)
             above = layer_backward(above, state, self._decoder.layers[index], work, own, to_inputs=index > 0)
+            self._decoder.stack.give_back(place)

@@ -12,6 +12,7 @@ from torch import Tensor
 from services.lm.decoder.hooked import HookedPass
 from services.lm.decoder.model import lean
 from services.lm.decoder.passes import LeanPass, Pass, Purpose
+from services.lm.decoder.stack import Stack
 from services.lm.training.sequence import TrainedSequence
 from services.lm.training.tree import Planner, Row, Trunk, Unit
 from services.lm.training.whole import forward_whole
@@ -143,6 +144,9 @@ class _Walk:
         self._decoder = lean(model)
         if self._decoder is not None:
             self._decoder.refresh()
+            if wanted.trains and self._decoder.stack.top != (0, 0):
+                # A step was broken off; nobody takes back what it kept.
+                self._decoder.stack = Stack()
 
     def along(self, branch: Trunk | Row, trunks: tuple[tuple[Row, Pass], ...]) -> Iterator[tuple[ScoredSequences, int]]:
         is_trunk = isinstance(branch, Trunk)

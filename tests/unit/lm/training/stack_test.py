@@ -1,0 +1,71 @@
+"""What a step keeps lies in memory that the next step takes again."""
+
+import pytest
+import torch
+
+from services.lm.adapters import LoraSettings, add_lora
+from services.lm.decoder.model import lean
+from services.lm.decoder.stack import Stack
+from services.lm.loading import load
+from services.lm.tiny import write_tiny_model
+from services.lm.training.sequence import TrainedSequence
+from services.lm.training.step import accumulate
+
+LIKE = torch.empty(0)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
+    folder = tmp_path_factory.mktemp("stack") / "model"
+    write_tiny_model(folder, num_layers=2)
+    return add_lora(load(folder, dtype="float32").model, LoraSettings(r=4), seed=1)
+
+
+def stepped(model: torch.nn.Module) -> None:
+    rows = [TrainedSequence((*range(3, 80), end), ((70, 78),)) for end in range(80, 90)]
+    accumulate(model, rows, lambda scored: -torch.cat(scored.log_probs).sum(), max_tokens=120)
+
+
+def test_tensors_lie_beside_each_other_and_what_is_given_back_is_taken_again() -> None:
+    stack = Stack()
+    first = stack.empty(LIKE, 3, 5).fill_(1)
+    place = stack.top
+    second = stack.empty(LIKE.to(torch.bfloat16), 7, 2).fill_(2)
+    assert (first == 1).all()
+    assert (second == 2).all()
+    assert second.dtype == torch.bfloat16
+    stack.give_back(place)
+    assert stack.empty(LIKE, 2).data_ptr() == second.data_ptr()
+
+
+def test_a_tensor_that_no_chunk_has_room_for_gets_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.lm.decoder.stack._CHUNK_BYTES", 1 << 12)
+    stack = Stack()
+    tensors = [stack.empty(LIKE, count).fill_(count) for count in (800, 800, 9000, 1)]
+    assert [set(tensor.tolist()) for tensor in tensors] == [{800}, {800}, {9000}, {1}]
+
+
+def test_a_step_gives_all_back_and_its_weights_are_the_models_own(model: torch.nn.Module) -> None:
+    stepped(model)
+    decoder = lean(model)
+    assert decoder is not None
+    stack = decoder.stack
+    assert stack.top == (0, 0)
+    stepped(model)
+    assert decoder.stack is stack
+    storages = {parameter.untyped_storage().data_ptr() for parameter in model.parameters()}
+    assert all(product._weight.untyped_storage().data_ptr() in storages for product in decoder.layers[0].products)
+
+
+def test_a_step_that_was_broken_off_leaves_nothing_to_the_next(model: torch.nn.Module) -> None:
+    def fails(_: object) -> torch.Tensor:
+        raise ValueError
+
+    rows = [TrainedSequence(tuple(range(3, 80)), ((70, 77),))]
+    with pytest.raises(ValueError, match=r"^$"):
+        accumulate(model, rows, fails, max_tokens=120)
+    decoder = lean(model)
+    assert decoder is not None
+    assert decoder.stack.top != (0, 0)
+    stepped(model)
+    assert decoder.stack.top == (0, 0)
