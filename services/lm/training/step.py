@@ -17,8 +17,9 @@ from services.lm.training.sequence import TrainedSequence
 from services.lm.training.tree import Planner, Row, Trunk, Unit
 from services.lm.training.whole import forward_whole
 
-# Tokens of a row on a processor: more are not computed faster. A GPU takes all that are allowed.
-_ROW_TOKENS: Final = 1024
+# Tokens of a row on a processor, more are not computed faster, and of one behind a trunk, which is kept meanwhile: half
+# as many cost a hundredth of the speed and save 0.4 of 3.2 GB (SmolLM2-135M). A GPU takes all that are allowed.
+_ROW_TOKENS: Final = 1024, 512
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def _scored(
             tokens = sum(len(sequences[place].ids) for place in unit)
             yield ScoredSequences(tuple(unit), values, spread if wanted.entropies else ()), tokens
         return
-    row_tokens = _ROW_TOKENS if model.device.type == "cpu" else max_tokens
+    row_tokens = _ROW_TOKENS if model.device.type == "cpu" else (max_tokens, max_tokens)
     plan = Planner(sequences, max_tokens=max_tokens, row_tokens=row_tokens).planned(units)
     walk = _Walk(model, wanted)
     for branch in plan:

@@ -42,8 +42,11 @@ class Trunk:
 class Planner:
     """Cuts sequences into trunks and rows, so that little is computed twice and few tokens are held at once."""
 
-    def __init__(self, sequences: Sequence[TrainedSequence], *, max_tokens: int, row_tokens: int) -> None:
-        """At most `max_tokens` are held: a row and the trunks before it. A row of several units has `row_tokens`."""
+    def __init__(self, sequences: Sequence[TrainedSequence], *, max_tokens: int, row_tokens: tuple[int, int]) -> None:
+        """At most `max_tokens` are held: a row and the trunks before it.
+
+        A row of several units has at most `row_tokens`: of the two, the second behind a trunk.
+        """
         self._sequences = sequences
         self._max_tokens, self._row_tokens = max_tokens, row_tokens
         self._lengths: dict[tuple[int, int], int] = {}
@@ -109,7 +112,7 @@ class Planner:
         raise LimitExceeded(problem, "Drop them or allow more tokens at once.", place)
 
     def _room(self, depth: int) -> int:
-        return min(self._row_tokens, self._max_tokens - depth)
+        return min(self._row_tokens[depth > 0], self._max_tokens - depth)
 
     def _row(self, units: Sequence[Unit], depth: int, end: int | None = None) -> Row:
         return _RowBuilder(depth, end).built(self._sequences, self._sorted(place for unit in units for place in unit))
