@@ -225,6 +225,28 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     expect(page.locator("#talk")).to_contain_text(HOSTILE)
 
 
+def test_a_version_is_watched_paused_resumed_and_left_alone(page: Page, url: str) -> None:
+    page.goto(f"{url}/schedules?model=tiny@1&suite={SUITE}")
+    expect(page.locator("#schedule-model input")).to_have_value("tiny@1")
+    expect(page.locator("#schedule-suite input")).to_have_value(SUITE)
+    page.locator("#schedule-every-hours input").fill("24")
+    page.get_by_role("button", name="Watch", exact=True).click()
+    # Of so few cases nobody could be sure of four fifths.
+    expect(page.locator("#schedule-message [role=alert]")).to_contain_text("even if all")
+    page.get_by_label("Goals, one a line").fill("conforming_rate>=0.5")
+    page.get_by_role("button", name="Watch", exact=True).click()
+    schedule = page.locator("#schedule")
+    expect(schedule).to_contain_text(f"Tests tiny@1 on {SUITE}")
+    expect(page.locator("#schedules .item.picked")).to_contain_text("tiny@1")
+    page.locator("#schedule-pause").click()
+    expect(schedule).to_contain_text("paused")
+    page.locator("#schedule-resume").click()
+    expect(schedule).to_contain_text("next due")
+    page.locator("#schedule-delete").click()
+    expect(schedule).to_contain_text("No schedule is open")
+    assert Gateway(url).get("/schedules")["schedules"] == []
+
+
 def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     page.goto(url)
     page.get_by_label("Import a model").fill("/no/such/model.gguf")
