@@ -1,7 +1,7 @@
 """What many feedback items cost: `python -m tests.bench.feedback`; pages of the inbox, and a dataset built of them.
 
-The targets: a page in 300 ms, and 20,000 rows in 10 s at 400 MiB, of 100,000 items. Everything is what the service does, over SQLite and without its network: times are of the processor, since a machine
-that others share has no other.
+The targets: of 100,000 items a page in 300 ms, and 20,000 rows in 10 s at 400 MiB. Everything is what the service does,
+over SQLite and without its network: times are of the processor, since a machine that others share has no other.
 """
 
 from __future__ import annotations
