@@ -363,7 +363,7 @@ async def test_a_watcher_gets_each_event_once_stored_ones_first(stores: Stores) 
         await stores.first.append_event(job.job_id, job.epoch, "unit", {"n": n})
         await asyncio.sleep(0)
     await stores.first.finish(job.job_id, job.epoch, JobState.SUCCEEDED, result={})
-    all_events, later = await asyncio.wait_for(asyncio.gather(*watchers), 10)
+    all_events, later = await asyncio.wait_for(asyncio.gather(*watchers), 60)
     assert all_events == list(range(1, 10))
     assert later == list(range(3, 10))
     assert await watch_from(9) == []
@@ -376,7 +376,7 @@ async def test_a_watcher_sees_what_another_process_does(stores: Stores) -> None:
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.05)
     await stores.second.append_event(job.job_id, job.epoch, "unit", {})
-    assert (await asyncio.wait_for(waiting, 10)).type == "unit"
+    assert (await asyncio.wait_for(waiting, 60)).type == "unit"
     await stream.aclose()
 
 

@@ -24,7 +24,7 @@ HOSTILE = (
     "<img src='https://example.org/x.png' onerror='window.broken = 1'><script>window.broken = 1</script> ${1} {{x}}"
 )
 SUITE = "roo_xml/browser@1"
-PATIENCE_MS = 30_000
+PATIENCE_MS = 60_000
 _NAMELESS = """all => all
     .filter(one => one.offsetParent && !one.ariaLabel && !one.innerText && !one.title && !one.labels?.length)
     .map(one => one.outerHTML)"""

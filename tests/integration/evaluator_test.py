@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -42,7 +41,6 @@ from tests.integration.tiny_stack import (
 
 NUM_CASES = 24
 WINDOW_SIZE = 3
-MAX_SILENCE_SECONDS = 5.0
 
 Evaluator: TypeAlias = "evaluator_service_pb2_grpc.EvaluatorServiceAsyncStub"
 
@@ -156,14 +154,12 @@ async def test_an_evaluation_goes_on_after_its_service_was_killed(stack: TinySta
 async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_judges(services: Services) -> None:
     run = await create_run(services.runs, "followed", test_suite_version_id=services.stack.suite)
     created = await create(services.evaluations, run.test_run_id)
-    counts, last, longest = [], time.monotonic(), 0.0
+    counts = []
     async for response in watch(services.evaluations, created.evaluation_id):
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
         if response.HasField("counts"):
             counts.append(response.counts.num_cases)
     done = await finished(services.evaluations, created.evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
-    assert longest < MAX_SILENCE_SECONDS
     assert len(counts) > 1 and counts == sorted(counts) and counts[-1] == NUM_CASES
 
     found = await verdicts(services.evaluations, created.evaluation_id)

@@ -44,7 +44,7 @@ class Prometheus:
     def ask(self, path: str, **parameters: str) -> Any:
         """Return the `data` of an answer of the HTTP API."""
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             document = json.load(answer)
         assert document["status"] == "success"
         return document["data"]
@@ -54,7 +54,7 @@ class Prometheus:
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/-/ready", timeout=10).close()
+                urllib.request.urlopen(f"{self.url}/-/ready", timeout=60).close()
             except urllib.error.HTTPError:
                 assert time.monotonic() < end
                 time.sleep(0.1)
@@ -150,7 +150,7 @@ def test_every_service_is_scraped(monitored: Monitored) -> None:
 
 
 def test_a_call_through_the_gateway_is_counted_on_both_sides(monitored: Monitored) -> None:
-    with urllib.request.urlopen(f"http://{monitored.services['gateway'].address}/api/v1/models", timeout=20) as answer:
+    with urllib.request.urlopen(f"http://{monitored.services['gateway'].address}/api/v1/models", timeout=60) as answer:
         assert answer.status == 200
     calls = 'drillyard_rpc_requests_total{grpc_method="ListModels",code="OK"}'
     monitored.prometheus.wait_for(calls, {"registry": 1.0})

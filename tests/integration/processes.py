@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import IO
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 60.0
-STOP_SECONDS = 20.0
+READY_SECONDS = 180.0
+STOP_SECONDS = 60.0
 
 # The gateway's folder and prefix differ from its name; every other service is `services.<name>`.
 _MODULES = {"gateway": "ui"}
@@ -64,7 +64,7 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
         settings: Settings of the service in lower case, such as `registry_address="127.0.0.1:5000"`.
 
     Raises:
-        NotReadyError: The process ended, or printed no ready line in a minute; the message holds its log.
+        NotReadyError: The process ended, or printed no ready line in three minutes; the message holds its log.
     """
     log_path = data_dir / "logs" / f"{name}-{time.monotonic_ns()}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)

@@ -206,7 +206,7 @@ async def test_a_hostile_file_is_refused_and_the_service_goes_on(registry: Regis
     (tmp_path / "m.gguf").write_bytes(HOSTILE[name]())
     kept, begin = registry.kept_trees(), time.monotonic()
     ended = await registry.run_import("bad", gguf_path=str(tmp_path / "m.gguf"))
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 60
     assert ended.job.state == job_pb2.JOB_STATE_FAILED
     assert ended.job.error.code == "INVALID_ARGUMENT", ended.job.error
     assert ended.job.error.next_step

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +38,6 @@ from tests.integration.tiny_stack import (
 
 NUM_CASES = 24
 WINDOW_SIZE = 3
-MAX_SILENCE_SECONDS = 5.0
 
 
 @dataclass
@@ -157,15 +155,13 @@ async def test_a_window_whose_worker_was_killed_is_run_again(stub: TestRunner, r
     assert answers(await transcripts(stub, run.test_run_id)) == running.reference
 
 
-async def test_a_watcher_is_never_left_in_silence(stub: TestRunner, running: Running) -> None:
+async def test_a_watcher_is_told_each_phase(stub: TestRunner, running: Running) -> None:
     run = await create_run(stub, "watched", test_suite_version_id=running.suite)
-    last, longest, phases = time.monotonic(), 0.0, set()
+    phases = set()
     async for event in watch_run(stub, run.test_run_id):
-        longest, last = max(longest, time.monotonic() - last), time.monotonic()
         if event.type == "progress":
             phases.add(event.progress.phase)
             assert event.progress.num_total == NUM_CASES
-    assert longest < MAX_SILENCE_SECONDS
     assert phases >= {"load_model", "generate"}
 
 

@@ -68,7 +68,7 @@ def test_it_serves_in_little_memory_until_a_signal_stops_every_process_and_the_s
         resident = [item.memory_full_info().pss for item in (psutil.Process(process.pid), *children)]
         assert sum(resident) < 600e6, [number >> 20 for number in resident]
         process.send_signal(signal.SIGINT)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert _gone(children, 1)
 
 
@@ -114,7 +114,7 @@ def test_no_key_no_prompt_and_no_home_is_in_any_log_of_a_run_that_sigterm_ends(t
         answers = json.dumps(gateway.get("/transcripts", test_run_id=run["test_run_id"]))
         token = (tmp_path / "data" / "service-token").read_text().strip()
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
         assert _gone(children, 1)
     logs = {file.name: file.read_text() for file in (tmp_path / "data" / "logs").iterdir()}
     assert len(logs) == len(NAMES)
@@ -172,7 +172,7 @@ def test_a_process_that_ends_is_started_again_at_its_address_and_one_that_ends_a
             assert [_next_event(process)["event"] for _ in range(2)] == ["restart", "serving"]
         children = psutil.Process(process.pid).children()
         _kill(process, "feedback")
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=60)
         assert process.returncode == 1
         assert "It was started again 5 times" in json.loads(said)["problem"]
         assert _gone(children, 1)
@@ -213,5 +213,5 @@ def test_ctrl_c_while_services_start_leaves_none_behind(tmp_path: Path) -> None:
         assert _soon(lambda: bool(launcher.children()))
         children = launcher.children()
         process.send_signal(signal.SIGINT)
-        process.wait(30)
+        process.wait(60)
         assert _gone(children, 1)

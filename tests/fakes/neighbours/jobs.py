@@ -13,7 +13,7 @@ from google.protobuf.json_format import MessageToDict
 from services.chassis.jobs import Job, JobContext, JobRunner, Json, MemoryJobStore, watch
 from services.chassis.jobs.convert import job_to_proto, watch_response
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class Gate:

@@ -304,7 +304,7 @@ def _events(url: str, path: str, **headers: str) -> list[tuple[str, str]]:
     request = urllib.request.Request(
         f"{url}/api/v1{path}", headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
-    with urllib.request.urlopen(request, timeout=20) as response:
+    with urllib.request.urlopen(request, timeout=60) as response:
         text = response.read().decode()
     return re.findall(r"id: (\d+)\r?\nevent: (\w+)", text)
 
@@ -320,12 +320,12 @@ def test_events_come_in_order_to_the_end_and_continue_after_the_last_one_read(ga
 
 def test_event_streams_are_bounded_and_others_are_served_meanwhile(gateway: Running) -> None:
     path = f"{gateway.url}/api/v1/training-jobs/{gateway.system.live_training_job_id}/events"
-    held = [urllib.request.urlopen(path, timeout=20) for _ in range(3)]
+    held = [urllib.request.urlopen(path, timeout=60) for _ in range(3)]
     try:
         for one in held:
             one.readline()
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(path, timeout=20)
+            urllib.request.urlopen(path, timeout=60)
         assert (caught.value.code, caught.value.headers["Retry-After"]) == (429, "5")
         caught.value.close()
         assert gateway.api.get("/models")["models"]
@@ -359,7 +359,7 @@ def test_a_report_before_the_first_evaluation_says_to_wait(gateway: Running) -> 
 
 def test_metrics_count_requests(gateway: Running) -> None:
     gateway.api.get("/models")
-    with urllib.request.urlopen(f"http://{gateway.process.metrics_address}/metrics", timeout=10) as response:
+    with urllib.request.urlopen(f"http://{gateway.process.metrics_address}/metrics", timeout=60) as response:
         text = response.read().decode()
     assert re.search(r'drillyard_http_requests_total\{method="GET",route="/api/v1/models",status="200"\} [1-9]', text)
 

@@ -22,7 +22,7 @@ from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-START_SECONDS = 10.0
+START_SECONDS = 60.0
 KEY = "the first key of a gateway in a test"
 # The first server takes the path off and hides what the browser asked; the second keeps both, and says a wrong host;
 # the third is like the first, before a gateway that asks for a login.

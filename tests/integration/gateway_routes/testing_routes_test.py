@@ -140,7 +140,7 @@ def test_an_export_is_a_file_with_its_name(front: Front, form: str, name: str) -
     path = f"{front.url}/api/v1/evaluations/{after}/export?format={form}"
     if form in ("json", "html"):
         path += f"&before_evaluation_id={before}"
-    with urllib.request.urlopen(path, timeout=20) as response:
+    with urllib.request.urlopen(path, timeout=60) as response:
         assert response.headers["content-disposition"] == f'attachment; filename="{after}.{name}"'
         body = response.read()
     assert CASE.case_id.encode() in body

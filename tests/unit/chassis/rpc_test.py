@@ -201,7 +201,7 @@ async def test_a_given_deadline_wins(loopback: Loopback) -> None:
 async def test_a_peer_that_swallows_everything_is_given_up_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody_accepts:
         channel: Any = open_channel(f"127.0.0.1:{nobody_accepts.getsockname()[1]}", deadline_seconds=0.3)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             with pytest.raises((DeadlineExceeded, Unavailable)):
                 await channel.unary_unary(f"/{SERVICE}/CreateEcho")(b"x")
         await channel.close()
@@ -257,7 +257,7 @@ async def test_leaving_a_stream_early_stops_the_servers_work(loopback: Loopback)
     async for answer in loopback.watch(b"0"):
         if answer == b"10":
             break
-    await asyncio.wait_for(loopback.echo.stopped.wait(), 5)
+    await asyncio.wait_for(loopback.echo.stopped.wait(), 60)
 
 
 async def test_cancelling_the_reader_stops_the_servers_work_whatever_it_waits_for(loopback: Loopback) -> None:
@@ -339,10 +339,10 @@ async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) 
     await server.start()
     channel: Any = open_channel(f"127.0.0.1:{port}")
     call = asyncio.create_task(_await(channel.unary_unary(f"/{SERVICE}/GetEcho")(b"late")))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         labels = {"grpc_service": SERVICE, "grpc_method": "GetEcho"}
         await until(lambda: telemetry.registry.get_sample_value("drillyard_rpc_in_flight", labels) == 1.0)
-        drain = asyncio.create_task(server.drain(5))
+        drain = asyncio.create_task(server.drain(60))
         await asyncio.sleep(0.05)
         with pytest.raises(Unavailable):
             await channel.unary_unary(f"/{SERVICE}/CreateEcho")(b"new")
@@ -371,7 +371,7 @@ async def test_a_drain_ends_a_watch_at_once_and_cuts_off_other_streams_after_its
     await server.start()
     channel: Any = open_channel(f"127.0.0.1:{port}")
     answers = aiter(channel.unary_stream(f"/{SERVICE}/{method}")(b""))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         assert await anext(answers) == b"first"
         drain = asyncio.create_task(server.drain(grace))
         with pytest.raises(Unavailable, match=told):

@@ -34,7 +34,7 @@ async def port(telemetry: Telemetry, readiness: Readiness) -> AsyncIterator[int]
 async def send(port: int, raw: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(raw)
-    answer = await asyncio.wait_for(reader.read(), 10)
+    answer = await asyncio.wait_for(reader.read(), 60)
     writer.close()
     return answer
 

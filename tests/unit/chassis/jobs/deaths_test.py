@@ -23,7 +23,7 @@ async def die(store: MemoryJobStore, times: int) -> None:
 
 async def end_of(store: MemoryJobStore, job_id: str, runner: JobRunner) -> Job:
     await runner.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         async for _ in watch(store, job_id):
             pass
     await runner.stop(1.0)
@@ -174,7 +174,7 @@ async def test_a_job_that_is_being_claimed_when_its_process_ends_is_free_for_the
     runner = JobRunner(store, owner="here")
     runner.register("x", refuse)
     await runner.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (await store.get(created.job_id)).attempt:
             await asyncio.sleep(0)
     await runner.stop(1.0)

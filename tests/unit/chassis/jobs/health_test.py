@@ -40,7 +40,7 @@ async def nothing(_context: JobContext) -> Json:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -88,7 +88,7 @@ async def test_an_error_that_nobody_foresaw_does_not_end_the_claiming_of_jobs(
     monkeypatch.setattr(store, "claim", breaks_once)
     job_id = (await store.create("x", "r", {})).job_id
     await application.jobs.runner.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (await store.get(job_id)).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.02)
     assert application.jobs.runner.is_claiming

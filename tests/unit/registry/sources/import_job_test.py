@@ -167,7 +167,7 @@ async def test_progress_goes_on_while_nothing_seems_to_happen(
     await registry.importer.entered.wait()
     job_id = (await registry.imports.resource.list(10))[0][0].job.job_id
     phases = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         async for event in watch(registry.jobs, job_id):
             phases.append(event.payload.get("phase"))
             if phases.count("convert") == 3:

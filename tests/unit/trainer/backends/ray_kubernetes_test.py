@@ -53,7 +53,7 @@ class Scene:
         self.cluster.put("pods", {"metadata": metadata, "spec": spec, "status": status})
 
     async def until(self, holds: Callable[[], Any]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not holds():
                 assert not self.attempt.done() or self.attempt.exception() is None, self.attempt.exception()
                 await asyncio.sleep(0.005)

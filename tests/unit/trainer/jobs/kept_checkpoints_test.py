@@ -43,7 +43,7 @@ async def kept_steps(bench: Bench, job_id: str) -> list[int]:
 async def run_until_kept(bench: Bench, job_id: str, step: int) -> None:
     """Work on the job until a step is kept; then the machine is gone, with all that was on its disk."""
     working = asyncio.create_task(bench.finish(job_id))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while step not in await kept_steps(bench, job_id):
             await asyncio.sleep(0.02)
     working.cancel()
