@@ -126,7 +126,7 @@ async def test_a_service_starts_fast_and_small_and_says_where_it_serves(shared: 
     _, running = shared
     process = psutil.Process(running.process.pid)
     assert running.ready | {"event": "serving", "service": "drilling", "pid": process.pid} == running.ready
-    assert process.cpu_times().user + process.cpu_times().system < 2.0
+    assert process.cpu_times().user + process.cpu_times().system < 4.0
     assert process.memory_info().rss < 150e6
     assert running.http("/health/ready")[0] == running.http("/health/live")[0] == 200
     # An alert sees the first failures only as a rise from a number that was there.

@@ -122,7 +122,7 @@ async def loopback() -> AsyncIterator[Loopback]:
     port = server.bind("127.0.0.1", 0, reflection=True)
     await server.start()
     await server.set_serving(True)
-    channel: Any = open_channel(f"127.0.0.1:{port}", deadline_seconds=5)
+    channel: Any = open_channel(f"127.0.0.1:{port}", deadline_seconds=60)
     yield Loopback(server, echo, telemetry, channel, f"127.0.0.1:{port}")
     await channel.close()
     await server.drain(0)

@@ -22,7 +22,7 @@ storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true
 http: {{addr: "{address}"}}
 """
 _LOGIN_SETTINGS = "auth: {{htpasswd: {{realm: tests, path: {folder}/passwords}}}}\n"
-_READY_SECONDS = 30.0
+_READY_SECONDS = 120.0
 
 
 @contextlib.contextmanager
