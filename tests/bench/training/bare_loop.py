@@ -19,6 +19,7 @@ class _Clock(Silence):
     """Remembers when steps were done."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.times: dict[int, float] = {}
 
     def step(self, done: int, total: int, values: dict[str, float]) -> None:
