@@ -18,7 +18,7 @@ from services.lm.training.tree import Planner, Row, Trunk, Unit
 from services.lm.training.whole import forward_whole
 
 # Tokens of a row on a processor, more are not computed faster, and of one behind a trunk, which is kept meanwhile: half
-# as many cost a hundredth of the speed and save 0.4 of 3.2 GB (SmolLM2-135M). A GPU takes all that are allowed.
+# as many cost little speed and save memory. A GPU takes all that are allowed.
 _ROW_TOKENS: Final = 1024, 512
 
 
