@@ -104,7 +104,8 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
     row_files = RowFiles(workspace)
     stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=row_files)
-    application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_FILES_AT_ONCE)
+    # A long import leaves a place to callers who wait for the answer.
+    application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_FILES_AT_ONCE - 1)
     servicer = RegistryServicer(
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),

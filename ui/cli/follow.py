@@ -107,7 +107,8 @@ def job_progress(job: dict[str, Any], note: str = "") -> Progress:
     state = job["state"].removeprefix("JOB_STATE_").lower()
     done, total = int(progress.get("num_done", 0)), int(progress.get("num_total", 0))
     is_final = job["state"] in FINAL_STATES
-    counted = f"{done} of {total} {progress.get('unit', '')}" if total else ""
+    count = f"{done} of {total}" if total else str(done or "")
+    counted = count and f"{count} {progress.get('unit', '')}"
     # What it said of its work is past once it does not work.
     phase, message = (progress.get("phase", ""), progress.get("message", "")) if state == "running" else ("", "")
     parts = (phase_text(job.get("kind", ""), str(phase)) or state, counted, note or message)

@@ -62,7 +62,7 @@ def build(cache: ServiceCache) -> None:
     restart = [form.source.input, form.suite.input, form.case.input, anew.click]
     emptied = [talk, answer, judgement, prompt, kept, box.area, box.column]
     gr.on(restart, None, None, emptied, js=_emptied(), cancels=[request], **_QUIET)
-    anew.click(page.begin, None, [so_far], **_QUIET)
+    gr.on(restart, page.begin, None, [so_far], **_QUIET)
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ class JobView:
 
     def _units(self) -> str:
         if not self.num_total:
-            return ""
+            return f"{self.num_done:,} {self.unit}" if self.num_done else ""
         return f"{self.num_done:,} of {self.num_total:,} {self.unit}"
 
 

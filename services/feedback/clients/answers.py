@@ -1,4 +1,4 @@
-"""What feedback items look up in other services, over gRPC; a caller waits, so no call is patient."""
+"""What feedback items look up in other services, over gRPC; callers wait, so no call is patient, but imports are."""
 
 from __future__ import annotations
 

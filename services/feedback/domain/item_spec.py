@@ -254,10 +254,14 @@ class CheckedFile:
 
 @dataclass(frozen=True)
 class FeedbackImport:
-    """A durable job that stores the items of a file; what is checked is None until every line is."""
+    """A durable job that stores the items of a file; what is checked is None until every line is.
+
+    Who logged in is the `author` of what the file says new.
+    """
 
     job: Job
     artifact: Artifact
+    author: str
     checked: CheckedFile | None
 
     @property
@@ -276,12 +280,12 @@ def import_of(job: Job) -> FeedbackImport:
     """Return the import that a job of kind `FEEDBACK_IMPORT_KIND` is."""
     saved: dict[str, Any] = dict(job.saved or {})
     checked = CheckedFile(**{**saved, "artifact": Artifact(**saved["artifact"])}) if saved else None
-    return FeedbackImport(job, Artifact(**job.spec["artifact"]), checked)
+    return FeedbackImport(job, Artifact(**job.spec["artifact"]), job.spec["author"], checked)
 
 
-def import_job_spec(artifact: Artifact) -> dict[str, Any]:
+def import_job_spec(artifact: Artifact, author: str) -> dict[str, Any]:
     """Return what is stored as the job's spec."""
-    return {"artifact": asdict(artifact)}
+    return {"artifact": asdict(artifact), "author": author}
 
 
 def line_error(number: int, error: ServiceError) -> InvalidArgument:

@@ -84,8 +84,8 @@ class ItemFiles(Protocol):
 class ItemLines(Protocol):
     """What the lines of a file say."""
 
-    def checked(self, artifact: Artifact) -> AsyncIterator[list[Item]]:
-        """Yield the items of a file, looked up and judged, some hundred at once.
+    def checked(self, artifact: Artifact, author: str = "") -> AsyncIterator[list[Item]]:
+        """Yield the items of a file, looked up and judged, some hundred at once; `author` is of what it says new.
 
         Raises:
             InvalidArgument: A line is wrong; it is named.
@@ -181,11 +181,11 @@ class BuildStore(Protocol):
 class ImportStore(Protocol):
     """Imports of items, kept as durable jobs."""
 
-    async def create(self, request_id: str, artifact: Artifact) -> FeedbackImport:
+    async def create(self, request_id: str, artifact: Artifact, author: str) -> FeedbackImport:
         """Store an import; the same request id returns the import of the first call.
 
         Raises:
-            AlreadyExists: The request id was used with another file.
+            AlreadyExists: The request id was used with another file, or by somebody else.
         """
         ...
 

@@ -15,13 +15,13 @@ class JobImportStore(JobResource[FeedbackImport]):
     def __init__(self, jobs: JobStore) -> None:
         super().__init__(jobs, FEEDBACK_IMPORT_KIND, "feedback import", _load)
 
-    async def create(self, request_id: str, artifact: Artifact) -> FeedbackImport:
+    async def create(self, request_id: str, artifact: Artifact, author: str) -> FeedbackImport:
         """Store an import; the same request id returns the import of the first call.
 
         Raises:
-            AlreadyExists: The request id was used with another file.
+            AlreadyExists: The request id was used with another file, or by somebody else.
         """
-        return import_of(await self._jobs.create(FEEDBACK_IMPORT_KIND, request_id, import_job_spec(artifact)))
+        return import_of(await self._jobs.create(FEEDBACK_IMPORT_KIND, request_id, import_job_spec(artifact, author)))
 
 
 async def _load(jobs: Sequence[Job]) -> list[FeedbackImport]:

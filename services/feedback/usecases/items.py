@@ -6,11 +6,12 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from services.chassis.artifacts import Artifact
-from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.machine.caller import current_caller
+from services.chassis.waiting import patiently
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
@@ -111,23 +112,25 @@ class ItemUseCases:
         """Store the import of a file and return it; the same request id returns the same import.
 
         Raises:
-            AlreadyExists: The request id was used with another file.
+            AlreadyExists: The request id was used with another file, or by somebody else.
         """
-        return await self._imports.create(request_id, artifact)
+        return await self._imports.create(request_id, artifact, current_caller.get())
 
-    async def checked(self, artifact: Artifact) -> AsyncIterator[list[Item]]:
+    async def checked(self, artifact: Artifact, author: str = "") -> AsyncIterator[list[Item]]:
         """Yield the items of a file, looked up and judged, some hundred at once.
+
+        What is said new has the `author`, if there is one, as in `create`; an exported item keeps its own.
 
         Raises:
             InvalidArgument: A line is wrong; it is named.
             NotFound: There is no such file.
         """
         async for batch in _grouped(self._files.lines(artifact)):
-            yield await self._imported(batch)
+            yield await patiently(partial(self._imported, batch, author), "those who look up and judge")
 
-    async def _imported(self, lines: Sequence[ImportLine]) -> list[Item]:
+    async def _imported(self, lines: Sequence[ImportLine], author: str) -> list[Item]:
         items = [
-            line.entry if isinstance(line.entry, Item) else await self._of_line(line.number, line.entry)
+            line.entry if isinstance(line.entry, Item) else await self._of_line(line.number, line.entry, author)
             for line in lines
         ]
         exported = [place for place, line in enumerate(lines) if isinstance(line.entry, Item)]
@@ -139,13 +142,14 @@ class ItemUseCases:
             items[place] = replace(items[place], content=content)
         return items
 
-    async def _of_line(self, number: int, spec: ItemSpec) -> Item:
+    async def _of_line(self, number: int, spec: ItemSpec, author: str) -> Item:
         try:
             spec.check()
+            spec = replace(spec, author=author or spec.author)
             digest = digest_of(asdict(spec))
             item_id = derived_id("item", f"import/{digest}")
             return await self._store.get(item_id) or await self._item(item_id, spec, digest)
-        except (InvalidArgument, NotFound) as error:
+        except (FailedPrecondition, InvalidArgument, NotFound) as error:
             raise line_error(number, error) from error
 
     async def _item(self, item_id: str, spec: ItemSpec, digest: str) -> Item:

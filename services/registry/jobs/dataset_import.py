@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.chassis.jobs import JobContext, Json
+from services.chassis.waiting import patiently
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.dataset_import import DatasetImportPhase, dataset_import_of
 from services.registry.jobs.phases import phase_told
@@ -37,5 +38,8 @@ class DatasetImportJob:
             await context.checkpoint({"num_skipped": num_faults})
 
         async with phase_told(context, DatasetImportPhase.READ, ""):
-            version = (await self._datasets.create_version(draft, dataset_import.source, report)).version
-        return {"dataset_version_id": version.version_id}
+            registered = await patiently(
+                lambda: self._datasets.create_version(draft, dataset_import.source, report),
+                "a place or the artifact store",
+            )
+        return {"dataset_version_id": registered.version.version_id}

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from services.registry.domain.dataset import DatasetFileForm, DatasetSource, RowFileReading
 
-ReadReport: TypeAlias = Callable[[int, int], Awaitable[None]]
+ReadReport: TypeAlias = Callable[[int, int], Coroutine[Any, Any, None]]
 """Takes how many rows of a file were read, and how many of them are wrong."""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,7 @@ from services.registry.ports.rows import ReadReport, RowFiles
 from services.registry.usecases.adoption import Adoption
 
 MAX_DATASET_BYTES = 2 * 1024**3
+_ROWS_TOLD = 5000
 AS_IT_IS = DatasetSource()
 
 
@@ -58,7 +59,7 @@ class DatasetUseCases:
     ) -> RegisteredDataset:
         """Adopt the draft's bytes, or rows made of them, check every row and register the version.
 
-        `report` is told how far a file is that is converted, last before its rows are registered.
+        `report` is told how far it is; of a file that is converted last before its rows are registered.
 
         Raises:
             InvalidArgument: A field or a row is wrong; the first bad line is named.
@@ -79,7 +80,7 @@ class DatasetUseCases:
             path = await self._artifacts.local_path(artifact.uri)
             if not await asyncio.to_thread(self._is_plain, path, source):
                 return await self._converted(draft, path, source, report)
-            counts = await asyncio.to_thread(_count_splits, path)
+            counts = await asyncio.to_thread(_count_splits, path, _teller(report))
             return RegisteredDataset(
                 await self._store.add_version(
                     replace(
@@ -196,8 +197,22 @@ def row_of(line: Line) -> DatasetRow:
     return row
 
 
-def _count_splits(path: Path) -> Counter[str]:
+def _teller(report: ReadReport | None) -> Callable[[int], None]:
+    """Return what a thread calls with the number of rows that it has read."""
+    loop = asyncio.get_running_loop()
+
+    def tell(num_rows: int) -> None:
+        if report:
+            asyncio.run_coroutine_threadsafe(report(num_rows, 0), loop)
+
+    return tell
+
+
+def _count_splits(path: Path, tell: Callable[[int], None]) -> Counter[str]:
     counts = Counter(dict.fromkeys(SPLITS, 0))
     with path.open("rb") as stream:
-        counts.update(row.split for row in read_unique(stream, row_of, lambda row: row.example_id))
+        for num_rows, row in enumerate(read_unique(stream, row_of, lambda row: row.example_id), 1):
+            counts[row.split] += 1
+            if num_rows % _ROWS_TOLD == 0:
+                tell(num_rows)
     return counts

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, Unavailable
 from services.chassis.jobs import JobState
 from services.chassis.machine.caller import current_caller
 from services.chassis.wire.paging import token_of
@@ -20,6 +20,7 @@ from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import FeedbackKind, Item, ItemFilter, Opinion, Outcome, Rating, RatingScale
 from services.feedback.domain.item_spec import Preference
 from services.feedback.files import json_lines
+from services.feedback.ports.items import AnswersToJudge
 from services.feedback.store.items import SqlItemStore
 from services.feedback.usecases import items
 from services.protocols.cases import case_to_document
@@ -82,6 +83,34 @@ async def test_the_author_is_who_logged_in_whatever_an_item_says_itself(bench: I
         current_caller.reset(token)
     assert item.author == "user:zoe"
     assert (await bench.usecases.create("", spec_of(rating=thumbs(1), author="ann"))).author == "ann"
+
+
+async def test_a_file_says_what_it_says_new_in_the_name_of_who_sent_it(bench: ItemBench) -> None:
+    token = current_caller.set("user:zoe")
+    try:
+        created = await bench.usecases.create_import("", await bench.kept(b'{"transcript_id": "run-1", "tag": "odd"}'))
+    finally:
+        current_caller.reset(token)
+    async with bench.at_work():
+        assert (await bench.ended(created.job.job_id)).num_imported == 1
+    (item,) = await bench.store.list(ItemFilter(), 99, 9)
+    assert item.author == "user:zoe"
+    await bench.imported(line_of(replace(item, feedback_item_id="elsewhere", author="ann")))
+    assert [one.author for one in await bench.store.list(ItemFilter(), 99, 9)] == ["ann", "user:zoe"]
+
+
+async def test_an_import_outlasts_a_judge_that_is_away(bench: ItemBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge, is_back = bench.world.judge, asyncio.Event()
+
+    async def away_at_first(answers: Sequence[AnswersToJudge]) -> list[Outcome | str]:
+        if not is_back.is_set():
+            is_back.set()
+            raise Unavailable("The evaluator is away.", "Wait.")
+        return await judge(answers)
+
+    monkeypatch.setattr(bench.world, "judge", away_at_first)
+    ended = await bench.imported(b'{"transcript_id": "run-1", "tag": "odd"}')
+    assert is_back.is_set() and (ended.job.state, ended.num_imported) == (JobState.SUCCEEDED, 1)
 
 
 async def test_an_item_on_a_transcript_or_chat_that_does_not_exist_is_not_stored(bench: ItemBench) -> None:

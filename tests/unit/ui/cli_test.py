@@ -131,6 +131,12 @@ def test_a_job_document_reads_as_one_line() -> None:
     assert job_progress({"state": "JOB_STATE_FAILED"}).is_final
 
 
+def test_a_job_whose_total_is_not_known_says_how_far_it_is() -> None:
+    document = {"phase": "read", "num_done": "5000", "num_total": "0", "unit": "rows"}
+    progress = job_progress({"kind": "dataset_import", "state": "JOB_STATE_RUNNING", "progress": document})
+    assert (progress.text, progress.fraction) == ("reading the rows · 5000 rows", None)
+
+
 @pytest.mark.parametrize(
     ("path", "name"),
     [

@@ -52,6 +52,9 @@ def test_what_an_import_leaves_aside_is_shown() -> None:
 
 def test_a_job_with_an_unknown_total_has_no_percentage() -> None:
     assert _job(RUNNING, done=5).percent is None
+    progress = JobProgress(phase="read", num_done=5000, unit="rows")
+    view = job_view(Job(kind="dataset_import", state=RUNNING, progress=progress))
+    assert view.sentence == "reading the rows · 5,000 rows"
 
 
 def test_every_state_of_the_wire_has_a_tone() -> None:

@@ -48,7 +48,7 @@ class FeedbackImportJob:
         num_items = num_new = 0
         seen: set[str] = set()
         with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
-            async for batch in self._lines.checked(feedback_import.artifact):
+            async for batch in self._lines.checked(feedback_import.artifact, feedback_import.author):
                 file.write(_ITEMS.dump_json(batch) + b"\n")
                 ids = {item.feedback_item_id for item in batch} - seen
                 num_new += len(ids) - len(await self._items.known(ids))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ from services.registry.importers.workspace import Workspace
 from services.registry.jobs.dataset_import import DatasetImportJob
 from services.registry.store.claims import SqlClaims
 from services.registry.store.datasets import SqlDatasetStore
+from services.registry.usecases import dataset as usecases
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.dataset_import import DatasetImportUseCases
@@ -239,6 +241,46 @@ async def test_an_import_that_is_killed_after_its_registration_goes_on_with_the_
     assert (ended.dataset_version_id, ended.num_skipped) == ("mine@1", 1)
     assert [item.version for item in (await bench.datasets.list_versions("mine", page_request(0, ""))).items] == [1]
     assert (await imports.create(*order)).job.job_id == job_id
+
+
+async def test_rows_that_are_registered_as_they_are_are_told_as_they_are_read(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(usecases, "_ROWS_TOLD", 2)
+    told: list[int] = []
+
+    async def report(num_rows: int, num_faults: int) -> None:
+        told.append(num_rows)
+
+    rows = [{"example_id": str(number), "messages": [HI, HELLO]} for number in range(5)]
+    await bench.datasets.create_version(await bench.draft(lines(tmp_path, *rows)), DatasetSource(), report)
+    assert told == [2, 4]
+
+
+async def test_an_import_waits_for_a_place_that_is_taken(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs = MemoryJobStore()
+    imports = DatasetImportUseCases(jobs)
+    draft = await bench.draft(lines(tmp_path, {"messages": [HI, HELLO]}))
+    job_id = (await imports.create("", "mine", draft.artifact, DatasetSource())).job.job_id
+    place, freed = bench.files.place, asyncio.Event()
+
+    def taken_at_first() -> AbstractAsyncContextManager[None]:
+        if not freed.is_set():
+            freed.set()
+            raise Busy("2 files are at work or waiting, which is the limit.")
+        return place()
+
+    monkeypatch.setattr(bench.files, "place", taken_at_first)
+    runner = JobRunner(jobs, owner="bench", is_only_owner=True)
+    runner.register(DATASET_IMPORT_KIND, DatasetImportJob(bench.datasets).run)
+    await runner.start()
+    async for _ in imports.resource.watch(job_id):
+        pass
+    await runner.stop(5.0)
+    ended = await imports.resource.get(job_id)
+    assert freed.is_set() and ended.dataset_version_id == "mine@1"
 
 
 async def test_a_request_id_is_of_one_way_to_read_a_file(bench: Bench, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from drillyard.test_runner.v1.transcript_pb2 import Message
 
 from ui.evaluations.feedback.box import FeedbackBox
 from ui.playground.form import MESSAGES, PlaygroundForm, playground_form
-from ui.playground.page import SoFar, _Page
+from ui.playground.page import SoFar, _Page, build
 from ui.shared.cache import ServiceCache
 
 
@@ -49,3 +49,14 @@ async def test_what_a_person_says_is_of_the_conversation_with_its_system_prompt(
     assert [message.role for message in correction.chat.messages] == ["system", "user", "assistant"]
     assert (correction.chat.model_version_id, correction.correction.answers[0].content) == ("tiny@1", "Hi.")
     assert rating.rating.value == 2 and not rating.transcript_id
+
+
+async def test_whoever_chooses_a_case_and_comes_back_begins_again() -> None:
+    application: Any = SimpleNamespace(state=SimpleNamespace())
+    with gr.Blocks() as page:
+        build(ServiceCache(application))
+    (asked,) = [event for event in page.fns.values() if event.name == "ask"]
+    names = ("playground-source", "playground-suite", "playground-case")
+    for chosen in [block for block in page.blocks.values() if getattr(block, "elem_id", "") in names]:
+        begins = [event for event in page.fns.values() if (chosen._id, "input") in event.targets]
+        assert any(asked.outputs[0] in event.outputs for event in begins), chosen.elem_id
