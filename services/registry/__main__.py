@@ -68,6 +68,8 @@ from services.registry.usecases.test_suite import TestSuiteUseCases
 NAME = "registry"
 # Files of cases and rows that are checked line by line.
 _FILES_AT_ONCE = 2
+# A long import leaves a place to callers who wait for the answer.
+_DATASETS_AT_ONCE = 1
 _WAITING_FILES = 32
 _HOST_VARIABLES = HostVariables("REGISTRY_SOURCE_HOSTS", "REGISTRY_SECRET_HOSTS")
 IMPORTERS: dict[ModelForm, Importer] = {
@@ -104,8 +106,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
     row_files = RowFiles(workspace)
     stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=row_files)
-    # A long import leaves a place to callers who wait for the answer.
-    application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_FILES_AT_ONCE - 1)
+    application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_DATASETS_AT_ONCE)
     servicer = RegistryServicer(
         models=versions,
         imports=ImportUseCases(application.jobs.store, sources),
