@@ -65,8 +65,9 @@ class Tally:
         parts = [f"{target} {num}/{self._aims[target]}" for target, num in done.items()]
         rate = sum(done.values()) / max(seconds, 1e-9)
         print(f"{seconds:6.0f} s  {rate:6.0f}/s  {len(self.faults)} faults  {', '.join(parts)}", flush=True)
-        targets = {target: {"aim": aim, "outcomes": self.outcomes[target]} for target, aim in self._aims.items()}
-        document = {"seconds": round(seconds, 1), "targets": targets, "faults": self.faults}
+        # Copies: the run counts on, in another thread, while they are written.
+        targets = {target: {"aim": aim, "outcomes": dict(self.outcomes[target])} for target, aim in self._aims.items()}
+        document = {"seconds": round(seconds, 1), "targets": targets, "faults": dict(self.faults)}
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(".partial")
         partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")

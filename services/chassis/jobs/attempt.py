@@ -30,8 +30,10 @@ from services.chassis.waiting import waits_told
 Function: TypeAlias = Callable[[JobContext], Awaitable[Json]]
 
 _RETRY_SECONDS = 1.0
-# So many fit in a lease: the last before an outage leaves most of it.
+# So many fit in a lease at least: the last before an outage leaves most of it.
 _RENEWALS = 5
+# A renewal also brings requests that could not be read when they came: a long lease does not let them wait for longer.
+_RENEWAL_SECONDS = 6.0
 _log = structlog.get_logger()
 
 
@@ -190,7 +192,7 @@ class Attempt:
                 return
 
     async def _keep(self) -> None:
-        job_id, pause = self.context.job.job_id, self._lease.seconds / _RENEWALS
+        job_id, pause = self.context.job.job_id, min(self._lease.seconds / _RENEWALS, _RENEWAL_SECONDS)
         with self._store.bell.listen(requests_of(job_id)) as listener:
             while not self._lease.is_over:
                 await listener.wait(min(pause, self._lease.seconds_left))

@@ -9,7 +9,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from services.lm.decoder.hooked import HookedPass
+from services.lm.decoder.hooked import HookedPass, unwrapped
 from services.lm.decoder.model import lean
 from services.lm.decoder.passes import LeanPass, Pass, Purpose
 from services.lm.decoder.stack import Stack
@@ -142,7 +142,7 @@ class _Walk:
 
     def __init__(self, model: Any, wanted: _Wanted) -> None:
         self._model, self._wanted = model, wanted
-        self._decoder = lean(model)
+        self._decoder = None if wanted.trains and _recomputes(model) else lean(model)
         if self._decoder is not None:
             self._decoder.refresh()
             if wanted.trains and self._decoder.stack.top != (0, 0):
@@ -178,3 +178,8 @@ class _Walk:
 
         entropies = by_place(lambda done: done.entropies) if self._wanted.entropies else ()
         return ScoredSequences(places, by_place(lambda done: done.log_probs), entropies)
+
+
+def _recomputes(model: Any) -> bool:
+    """Whether layers shall keep their input alone and be computed again for their derivative; transformers' own do."""
+    return bool(model.training and unwrapped(model).is_activation_checkpointing)

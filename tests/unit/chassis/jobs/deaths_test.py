@@ -71,6 +71,42 @@ async def test_a_cleanup_that_is_longer_than_a_lease_is_not_cut_off_by_the_cance
     assert ends == ["clean"]
 
 
+class BusyStore(MemoryJobStore):
+    """Its database is away just when someone has asked for a cancel."""
+
+    num_refused = 0
+
+    async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
+        if (await self.get(job_id)).state is JobState.CANCELLING and not self.num_refused:
+            self.num_refused += 1
+            raise DatabaseAway("The database does not answer.")
+        return await super().renew(job_id, epoch, lease_seconds)
+
+
+async def test_a_cancel_that_a_busy_database_kept_from_a_job_does_not_wait_for_a_long_lease(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("services.chassis.jobs.attempt._RENEWAL_SECONDS", 0.05, raising=False)
+    store, has_begun = BusyStore(), asyncio.Event()
+
+    async def work(_context: JobContext) -> Json:
+        has_begun.set()
+        await asyncio.Event().wait()
+        return {}
+
+    runner = JobRunner(store, owner="here", lease_seconds=3600.0)
+    runner.register("x", work)
+    created = await store.create("x", "r", {})
+    await runner.start()
+    await has_begun.wait()
+    await store.request_cancel(created.job_id)
+    async with asyncio.timeout(60):
+        async for _ in watch(store, created.job_id):
+            pass
+    await runner.stop(1.0)
+    assert ((await store.get(created.job_id)).state, store.num_refused) == (JobState.CANCELLED, 1)
+
+
 class SilentStore(MemoryJobStore):
     """Never says whether a lease was renewed."""
 

@@ -1,5 +1,7 @@
 """What a step keeps lies in memory that the next step takes again."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from services.lm.adapters import LoraSettings, add_lora
 from services.lm.decoder.model import lean
 from services.lm.decoder.stack import Stack
 from services.lm.loading import load
+from services.lm.prefix import recomputing_contexts
 from services.lm.tiny import write_tiny_model
 from services.lm.training.sequence import TrainedSequence
 from services.lm.training.step import accumulate
@@ -69,3 +72,20 @@ def test_a_step_that_was_broken_off_leaves_nothing_to_the_next(model: torch.nn.M
     assert decoder.stack.top != (0, 0)
     stepped(model)
     assert decoder.stack.top == (0, 0)
+
+
+def test_an_adapters_layers_are_computed_again_where_memory_is_to_be_saved(model: Any) -> None:
+    calls: list[object] = []
+    model.train().zero_grad()
+    stepped(model)
+    expected = {name: parameter.grad.clone() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    model.zero_grad()
+    model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": recomputing_contexts})
+    layer = model.get_base_model().model.layers[0]
+    handle = layer.self_attn.q_proj.register_forward_hook(lambda *_: calls.append(None))
+    stepped(model)
+    handle.remove()
+    model.activation_checkpointing_disable()
+    assert len(calls) == 2
+    for name, gradient in expected.items():
+        torch.testing.assert_close(model.get_parameter(name).grad, gradient, rtol=1e-4, atol=1e-5)
