@@ -92,7 +92,7 @@ class Catalogue:
         calls = scenario.draft.turns[0] if scenario.draft.turns else ()
         is_closed = not calls or any(step.tool in self.closed_tools for step in calls)
         values = [[step.tool, dict(step.arguments)] for step in calls]
-        key = scenario.task if is_closed else json.dumps(values, sort_keys=True)
+        key = scenario.request if is_closed else json.dumps(values, sort_keys=True)
         bucket = hashlib.sha256(key.encode()).digest()[0] % _NUM_BUCKETS
         return "probe" if bucket == 0 else "validation" if bucket == 1 else "train"
 
@@ -142,8 +142,8 @@ class Catalogue:
         group, key = kind.wordings
         wording = draw.pick(stock.wordings[group][key])
         draft = kind.build(draw)
-        if not is_single and _FRAME in stock.words:
-            wording = draw.sentence(_FRAME, wording=wording)
-        task = SLOT.sub(lambda slot: str(draft.slots[slot[1]]), wording)
-        template = wording if self.names_slots else SLOT.sub("{}", wording)
-        return Scenario(scenario_id, f"{category}.{name}", template, task, draft, draw.random)
+        is_framed = not is_single and _FRAME in stock.words
+        framed = draw.sentence(_FRAME, wording=wording) if is_framed else wording
+        request, task = (SLOT.sub(lambda slot: str(draft.slots[slot[1]]), text) for text in (wording, framed))
+        template = framed if self.names_slots else SLOT.sub("{}", framed)
+        return Scenario(scenario_id, f"{category}.{name}", template, request, task, draft, draw.random)

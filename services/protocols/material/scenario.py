@@ -155,12 +155,14 @@ class Scenario:
     Attributes:
         category: category and kind, such as `recovery.no_match`.
         template: the wording that the task was made from.
+        request: the task without the frame that it stands in.
         random: for what a protocol still chooses when it writes the case.
     """
 
     scenario_id: str
     category: str
     template: str
+    request: str
     task: str
     draft: Draft
     random: Random

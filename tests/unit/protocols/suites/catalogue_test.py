@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -95,9 +96,12 @@ def test_splits_share_no_right_answer(catalogue: Catalogue) -> None:
             for scenario in catalogue.draw(seed, 300, split=split):
                 calls = [[step.tool, dict(step.arguments)] for turn in scenario.draft.turns[:1] for step in turn]
                 is_closed = not calls or any(tool in catalogue.closed_tools for tool, _ in calls)
-                key = scenario.task if is_closed else json.dumps(calls, sort_keys=True)
+                key = scenario.request if is_closed else json.dumps(calls, sort_keys=True)
                 assert splits.setdefault(key, split) == split
-                assert catalogue.split_of(scenario) == split
+                assert scenario.request in scenario.task
+                # In another frame it is no other task.
+                framed = replace(scenario, task=f"Hi! {scenario.task}")
+                assert catalogue.split_of(scenario) == catalogue.split_of(framed) == split
 
 
 @EACH
