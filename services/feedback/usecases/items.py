@@ -126,7 +126,7 @@ class ItemUseCases:
             NotFound: There is no such file.
         """
         async for batch in _grouped(self._files.lines(artifact)):
-            yield await patiently(partial(self._imported, batch, author), "those who look up and judge")
+            yield await patiently(partial(self._imported, batch, author), "another service")
 
     async def _imported(self, lines: Sequence[ImportLine], author: str) -> list[Item]:
         items = [

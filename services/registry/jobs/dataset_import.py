@@ -39,7 +39,6 @@ class DatasetImportJob:
 
         async with phase_told(context, DatasetImportPhase.READ, ""):
             registered = await patiently(
-                lambda: self._datasets.create_version(draft, dataset_import.source, report),
-                "a place or the artifact store",
+                lambda: self._datasets.create_version(draft, dataset_import.source, report), "the registry"
             )
         return {"dataset_version_id": registered.version.version_id}

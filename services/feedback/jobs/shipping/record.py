@@ -44,10 +44,10 @@ class ShipmentRecord:
         done = sum(result.passed for result in self.state.results)
         await self._context.progress(phase=step.lower(), done=done, total=len(GateStep), unit="steps", message=message)
 
-    async def report_work(self, step: GateStep, progress: WorkProgress) -> None:
-        """Tell how far work elsewhere has come."""
+    async def report_work(self, step: GateStep, progress: WorkProgress, *, of: str = "") -> None:
+        """Tell how far work elsewhere has come; `of` names the one of several that go on side by side."""
         count = f"{progress.num_done} of {progress.num_total} {progress.unit}" if progress.num_total else ""
-        await self.report(step, " · ".join(filter(None, (count, progress.message))), waits=True)
+        await self.report(step, " · ".join(filter(None, (of, count, progress.message))), waits=True)
 
     async def waits(self, sentence: str, is_waiting: bool) -> None:
         """Tell what is waited for, or that the wait is over."""

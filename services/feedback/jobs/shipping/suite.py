@@ -73,7 +73,7 @@ class SuiteStep:
         evaluation_id: str = getattr(record.state, f"{prefix}evaluation_id") or await uninterrupted(
             self._judge(prefix, run_id)
         )
-        report = partial(record.report_work, GateStep.SUITE)
+        report = partial(record.report_work, GateStep.SUITE, of=model_version_id)
         await until_ended(services.test_runner, run_id, "test run", report)
         if await services.test_runner.is_incomplete(run_id):
             raise FailedPrecondition(

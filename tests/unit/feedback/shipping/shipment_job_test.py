@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import fields
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from services.chassis.jobs import JobRunner, JobState, MemoryJobStore
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
+from services.feedback.jobs.shipping.record import ShipmentRecord
 from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
@@ -168,6 +170,25 @@ async def test_the_version_is_asked_while_its_form_is_written_and_tested_while_t
     assert [result.passed for result in shipment.results] == [True] * 5
 
 
+async def test_runs_that_go_on_side_by_side_are_told_by_what_they_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, seen, told = Bench(), set[str](), set[str]()
+    ended, report = bench.world.test_runner.state, ShipmentRecord.report
+
+    async def state(work_id: str) -> WorkState:
+        first = work_id not in seen
+        seen.add(work_id)
+        return WorkState(JobState.RUNNING) if first else await ended(work_id)
+
+    async def heard(record: ShipmentRecord, step: GateStep, message: str, *, waits: bool = False) -> None:
+        told.add(message)
+        await report(record, step, message, waits=waits)
+
+    monkeypatch.setattr(bench.world.test_runner, "state", state)
+    monkeypatch.setattr(ShipmentRecord, "report", heard)
+    shipment = await bench.shipped()
+    assert {f"{name} · 1 of 1 bytes" for name in (VERSION, shipment.form_model_version_id)} < told
+
+
 async def test_a_run_of_the_version_that_there_is_already_is_used_again() -> None:
     bench = Bench()
     bench.world.forms.known_run = "known-run"
@@ -212,10 +233,8 @@ async def test_a_shipment_without_a_form_or_a_place_is_refused() -> None:
 
 async def test_the_rpcs_start_show_list_watch_and_cancel() -> None:
     bench = Bench()
-    others: Any = dict.fromkeys(
-        ("items", "build_usecases", "builds", "loops", "plans", "chats", "schedules", "session_suites")
-    )
-    servicer: Any = FeedbackServicer(usecases=bench.usecases, shipments=bench.store, **others)
+    others: Any = dict.fromkeys(part.name for part in fields(FeedbackServicer))
+    servicer: Any = FeedbackServicer(**others | {"usecases": bench.usecases, "shipments": bench.store})
     request = shipment_pb2.CreateShipmentRequest(request_id="r", spec=ParseDict(BODY, shipment_pb2.ShipmentSpec()))
     made = (await servicer.CreateShipment(request, None)).shipment
     assert (made.spec.num_rows, made.spec.max_rate_loss, made.spec.prompt_size) == (20, 0.02, "compact")
