@@ -142,7 +142,8 @@ class _Walk:
 
     def __init__(self, model: Any, wanted: _Wanted) -> None:
         self._model, self._wanted = model, wanted
-        self._decoder = None if wanted.trains and _recomputes(model) else lean(model)
+        # Layers that are computed again for their derivative are transformers' own; what is compared with them, too.
+        self._decoder = None if unwrapped(model).is_activation_checkpointing else lean(model)
         if self._decoder is not None:
             self._decoder.refresh()
             if wanted.trains and self._decoder.stack.top != (0, 0):
@@ -178,8 +179,3 @@ class _Walk:
 
         entropies = by_place(lambda done: done.entropies) if self._wanted.entropies else ()
         return ScoredSequences(places, by_place(lambda done: done.log_probs), entropies)
-
-
-def _recomputes(model: Any) -> bool:
-    """Whether layers shall keep their input alone and be computed again for their derivative; transformers' own do."""
-    return bool(model.training and unwrapped(model).is_activation_checkpointing)

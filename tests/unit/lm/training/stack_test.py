@@ -12,7 +12,7 @@ from services.lm.loading import load
 from services.lm.prefix import recomputing_contexts
 from services.lm.tiny import write_tiny_model
 from services.lm.training.sequence import TrainedSequence
-from services.lm.training.step import accumulate
+from services.lm.training.step import ScoredSequences, accumulate, log_probs
 
 LIKE = torch.empty(0)
 
@@ -24,9 +24,19 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> torch.nn.Module:
     return add_lora(load(folder, dtype="float32").model, LoraSettings(r=4), seed=1)
 
 
-def stepped(model: torch.nn.Module) -> None:
-    rows = [TrainedSequence((*range(3, 80), end), ((70, 78),)) for end in range(80, 90)]
-    accumulate(model, rows, lambda scored: -torch.cat(scored.log_probs).sum(), max_tokens=120)
+ROWS = [TrainedSequence((*range(3, 80), end), ((70, 78),)) for end in range(80, 90)]
+
+
+def stepped(model: torch.nn.Module) -> list[torch.Tensor]:
+    """Take a step, and return its rows' log-probabilities."""
+    values: dict[int, torch.Tensor] = {}
+
+    def loss_of(scored: ScoredSequences) -> torch.Tensor:
+        values.update(zip(scored.places, scored.log_probs, strict=True))
+        return -torch.cat(scored.log_probs).sum()
+
+    accumulate(model, ROWS, loss_of, max_tokens=120)
+    return [values[place].detach() for place in range(len(ROWS))]
 
 
 def test_tensors_lie_beside_each_other_and_what_is_given_back_is_taken_again() -> None:
@@ -83,8 +93,10 @@ def test_an_adapters_layers_are_computed_again_where_memory_is_to_be_saved(model
     model.activation_checkpointing_enable({"use_reentrant": False, "context_fn": recomputing_contexts})
     layer = model.get_base_model().model.layers[0]
     handle = layer.self_attn.q_proj.register_forward_hook(lambda *_: calls.append(None))
-    stepped(model)
+    trained = stepped(model)
     handle.remove()
+    # A reference is computed as what it is compared with, to the bit.
+    assert all(map(torch.equal, trained, log_probs(model.eval(), ROWS, max_tokens=120)))
     model.activation_checkpointing_disable()
     assert len(calls) == 2
     for name, gradient in expected.items():
