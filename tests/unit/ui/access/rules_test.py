@@ -39,6 +39,17 @@ def test_who_may_only_read_changes_nothing() -> None:
     assert ROLES["admin"] == EVERY_SCOPE
 
 
+def test_who_may_import_sees_what_came_of_it() -> None:
+    for scope, paths in (
+        ("train", ("/dataset-imports/i", "/dataset-imports/i/events", "/datasets/mine@1")),
+        ("feedback", ("/feedback-imports/i", "/feedback-imports/i/events")),
+    ):
+        caller = Caller("key:ci", frozenset({Scope(scope)}))
+        for path in paths:
+            rules = Rules().of("GET", f"/api/v1{path}")
+            assert rules and all(caller.may(rule.scopes) for rule in rules), path
+
+
 def test_a_gateway_that_asks_nobody_has_no_accounts(tmp_path: Path) -> None:
     with TestClient(create_app(GatewaySettings(data_dir=tmp_path), Telemetry()), base_url="http://127.0.0.1") as http:
         assert http.get("/api/v1/caller").json()["caller"]["name"] == ""
