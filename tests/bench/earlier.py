@@ -49,6 +49,7 @@ asyncio.run(main())
 
 _START: Final = """
 import tempfile
+import time
 from pathlib import Path
 from tests.integration.processes import start_service
 
@@ -68,8 +69,9 @@ with tempfile.TemporaryDirectory() as folder:
         ports = {"port": 0} if name == "gateway" else {}
         settings = {f"{other}_address": addresses[f"{other}_address"] for other in others}
         for _ in range(2):  # The first start makes the database.
-            with start_service(name, Path(folder), **ports, **settings) as service:
-                last = service.start_seconds
+            begun = time.monotonic()
+            with start_service(name, Path(folder), **ports, **settings):
+                last = time.monotonic() - begun
         seconds += last
 print("seconds", seconds)
 """

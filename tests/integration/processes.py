@@ -36,7 +36,6 @@ class ServiceProcess:
     process: subprocess.Popen[str]
     address: str
     metrics_address: str
-    start_seconds: float
     log_path: Path
 
     def kill(self) -> None:
@@ -68,7 +67,6 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
     """
     log_path = data_dir / "logs" / f"{name}-{time.monotonic_ns()}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
-    started = time.monotonic()
     with log_path.open("w") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", _MODULES.get(name, f"services.{name}")],
@@ -86,7 +84,6 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
             process=process,
             address=ready.get("grpc_address") or ready.get("http_address", ""),
             metrics_address=ready.get("metrics_address", ""),
-            start_seconds=time.monotonic() - started,
             log_path=log_path,
         )
     finally:
