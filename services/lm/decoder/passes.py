@@ -17,7 +17,7 @@ from services.lm.decoder.stack import Place
 from services.lm.prefix import PackedTokens
 
 # Attention probabilities that one pass keeps for the derivative; beyond it they are computed twice.
-KEPT_BYTES: Final = 1 << 28
+KEPT_BYTES: Final = 3 << 27
 
 
 @dataclass(frozen=True)
