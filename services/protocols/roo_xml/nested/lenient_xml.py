@@ -19,8 +19,9 @@ _MAX_OPEN_ENDS = 100
 Value = str | dict[str, "Value"] | list["Value"]
 """Text; a mapping of child names, `@_attribute` and `#text`; a list where a name occurs more than once."""
 
-_TAG_END = re.compile(r"""(?:[^>"']|"[^"]*"|'[^']*')*+>""")
-_INSTRUCTION_END = re.compile(r"""(?:[^?"']|\?(?!>)|"[^"]*"|'[^']*')*+\?>""")
+# Not possessive: Python before 3.11.5 reads such a repeat of alternatives wrongly. No part can be read in two ways.
+_TAG_END = re.compile(r"""(?:[^>"']|"[^"]*"|'[^']*')*>""")
+_INSTRUCTION_END = re.compile(r"""(?:[^?"']|\?(?!>)|"[^"]*"|'[^']*')*\?>""")
 _ATTRIBUTE = re.compile(rf"""([^{SPACES}=]+){SPACE_CLASS}*(=\s*(['"])([\s\S]*?)\3)?""")
 _BLANK = re.compile(SPACE_CLASS)
 _ENTITIES = (
