@@ -20,8 +20,10 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
 NEW_TOKENS = 6
 PROMPTS = (
-    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad")),
-    *("def add_1(x):", "Once upon a time", "1 2 3 4", "<read_file>", "import os"),
+    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad", "Japan", "Kenya")),
+    *(f"A {thing} is" for thing in ("river", "star", "violin", "parser", "kettle")),
+    *("def add_1(x):", "Once upon a time", "1 2 3 4", "<read_file>", "import os", "SELECT name FROM", "#include <"),
+    *("The first step is to", "To make bread you need", '{"path": "src/'),
 )
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
