@@ -112,7 +112,7 @@ async def test_a_postgresql_that_refuses_for_seconds_costs_time_and_no_attempt(o
 
         async def work(ctx: JobContext) -> Json:
             proxy.refuse()
-            asyncio.get_running_loop().call_later(1.0, proxy.recover)
+            asyncio.get_running_loop().call_later(5.0, proxy.recover)
             await write_all(ctx)
             return {}
 
@@ -143,9 +143,11 @@ async def test_a_postgresql_that_freezes_ends_the_hold_when_its_lease_ends_and_t
     assert (job.state, job.attempt, ended) == (JobState.SUCCEEDED, 2, [True])
 
 
-@pytest.mark.parametrize(("lease_seconds", "num_attempts"), [(4.5, 1), (0.6, 2)])
+@pytest.mark.parametrize(
+    ("lease_seconds", "lock_seconds", "num_attempts"), [(4.5, 2.0, 1), (0.6, 2.0, 2), (30.0, 20.0, 1)]
+)
 async def test_a_foreign_lock_longer_than_the_busy_time_out_loses_no_job(
-    open_database: OpenDatabase, tmp_path: Path, lease_seconds: float, num_attempts: int
+    open_database: OpenDatabase, tmp_path: Path, lease_seconds: float, lock_seconds: float, num_attempts: int
 ) -> None:
     await (await open_database("sqlite", JOB_MIGRATIONS)).close()
     database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db", lease_seconds=lease_seconds)
@@ -153,7 +155,7 @@ async def test_a_foreign_lock_longer_than_the_busy_time_out_loses_no_job(
 
     async def work(ctx: JobContext) -> Json:
         if ctx.job.attempt == 1:
-            await asyncio.to_thread(lock, tmp_path / "state.db", 2.0)
+            await asyncio.to_thread(lock, tmp_path / "state.db", lock_seconds)
         await write_all(ctx)
         return {}
 
