@@ -71,7 +71,7 @@ async def test_a_cluster_with_a_token_trains_a_job_to_its_end(tmp_path: Path) ->
                 channel = open_channel(service.address)
                 trainer = Trainer(tmp_path, service, registry, trainer_service_pb2_grpc.TrainerServiceStub(channel))
                 created = await trainer.create(max_steps=2, batch_size=2)
-                job, _ = await trainer.finished(created.training_job_id)
+                job = await trainer.finished(created.training_job_id)
                 losses = await trainer.curve(created.training_job_id, "loss")
                 await channel.close()
     assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
