@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from services.chassis.artifacts import tree
 from services.chassis.artifacts.artifact import Key, file_digest
@@ -12,10 +12,14 @@ from services.chassis.artifacts.local_folder import LocalFolder
 # Device, inode, bytes and time of change in nanoseconds.
 _Stamp: TypeAlias = tuple[int, int, int, int]
 _Stamps: TypeAlias = tuple[_Stamp, ...]
+_MOST_DESCRIBED: Final = 1000
 
 
 class Described:
-    """Remembers digests of files from when they are described until they are kept: a hard link is the same file."""
+    """Remembers digests of files from when they are described until they are kept: a hard link is the same file.
+
+    The oldest are forgotten: files that are copied, or not kept after all, are never asked for.
+    """
 
     def __init__(self) -> None:
         self._digests: dict[_Stamp, str] = {}
@@ -24,6 +28,8 @@ class Described:
         """Return the digest of a file, and remember it."""
         stamp, digest = _stamp(path), file_digest(path)
         self._digests[stamp] = digest
+        for oldest in list(self._digests)[:-_MOST_DESCRIBED]:
+            self._digests.pop(oldest, None)
         return digest
 
     def take(self, path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import DatabaseAway, DatabaseFull, FailedPrecondition, LeaseOver, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
 from services.feedback.domain.shipment import GateResult, GateStep, ShipmentState
@@ -50,6 +50,12 @@ class ShipmentJob:
         except asyncio.CancelledError:
             if context.cancel_requested:
                 await self.clean_up(context)
+            raise
+        except (DatabaseAway, DatabaseFull, LeaseOver):
+            # The next that has the job goes on with what was started.
+            raise
+        except ServiceError:
+            await self.clean_up(context)
             raise
         return {"locations": list(record.state.locations)}
 

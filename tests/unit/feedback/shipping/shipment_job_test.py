@@ -110,6 +110,8 @@ async def test_a_fault_is_refused_by_its_step_and_class_and_nothing_is_published
     assert step.lower().replace("_", " ") in shipment.job.error.problem and kind in shipment.job.error.problem
     assert "nothing was published" in shipment.job.error.next_step
     assert not bench.world.publications.bodies and not shipment.locations
+    # The version's run began while the form was scored; nobody waits for it any more.
+    assert step is GateStep.SUITE or set(bench.world.test_runner.bodies) <= set(bench.world.test_runner.cancelled)
 
 
 @pytest.mark.parametrize("step", list(GateStep))
