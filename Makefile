@@ -106,7 +106,7 @@ chart: setup ## Check the Helm chart
 check: lint types arch dead $(VENV)/.compiled ## The fast part of what CI runs
 	pytest -q -n 3 tests/house tests/unit tests/contract
 
-# One that fails is tried once more, and the summary names it: a machine that stands still for a moment is no fault of ours.
+# One that fails is tried once more, and the output names it: a busy machine costs no run, and a race is still seen.
 .PHONY: test
 test: setup tools check ## All that CI runs
 	pytest -q -n 4 --reruns 1 -raR --dist loadfile --no-loadscope-reorder tests/charts tests/integration tests/e2e
