@@ -135,6 +135,33 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
     assert re.search(r"[?&]run=.+&transcript=", page.url)
 
 
+def _import(page: Page, url: str, box: str, content: str) -> None:
+    page.goto(url)
+    page.get_by_role("button", name="Import a file").click()
+    file = FilePayload(name="mine.jsonl", mimeType="application/jsonl", buffer=content.encode())
+    page.locator(f"#{box}-file input[type=file]").set_input_files(file)
+    expect(page.locator(f"#{box}-file")).to_contain_text("mine.jsonl")
+    if page.locator(f"#{box}-dataset-id").count():
+        page.locator(f"#{box}-dataset-id").get_by_role("textbox").fill("chats")
+    page.locator(f"#{box}-start").click()
+
+
+def test_files_are_imported_by_jobs_that_say_what_came_of_them(page: Page, url: str) -> None:
+    chat = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue."}]
+    imports = page.locator("#dataset-imports")
+    _import(page, f"{url}/datasets", "dataset-import", "no row")
+    expect(imports).to_contain_text("Line 1")
+    _import(page, f"{url}/datasets", "dataset-import", json.dumps({"messages": chat}))
+    expect(imports).to_contain_text("Registered as chats@1")
+    imports.get_by_role("link", name="chats@1").click()
+    expect(page.locator("#dataset-mix h2")).to_have_text("chats@1")
+
+    item = {"chat": {"messages": chat}, "rating": {"value": 1}, "author": "ann"}
+    _import(page, f"{url}/feedback", "feedback-import", json.dumps(item))
+    expect(page.locator("#feedback-imports")).to_contain_text("1 items are new")
+    expect(page.locator("#inbox")).to_contain_text("ann")
+
+
 def test_a_page_opened_by_its_address_shows_the_same_run(page: Page, url: str) -> None:
     run = Gateway(url).get("/test-runs")["test_runs"][0]
     page.goto(f"{url}/test-runs?run={run['test_run_id']}")

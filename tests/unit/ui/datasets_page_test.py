@@ -1,4 +1,4 @@
-"""The page of datasets counts tokens by a model's tokenizer, and imports files whose wrong lines it names."""
+"""The page of datasets counts tokens by a model's tokenizer, names wrong lines, and imports by a job."""
 
 from __future__ import annotations
 
@@ -6,9 +6,15 @@ from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
+from drillyard.job.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job, JobProgress
 from drillyard.registry.v1.artifact_pb2 import Artifact
+from drillyard.registry.v1.dataset_import_pb2 import (
+    CancelDatasetImportResponse,
+    CreateDatasetImportResponse,
+    DatasetImport,
+    ListDatasetImportsResponse,
+)
 from drillyard.registry.v1.dataset_pb2 import (
-    CreateDatasetVersionResponse,
     DatasetFault,
     DatasetVersion,
     GetDatasetMixResponse,
@@ -39,8 +45,8 @@ async def test_tokens_are_shown_beside_what_a_version_is_made_of() -> None:
         registry=SimpleNamespace(GetDatasetMix=mix), trainer=SimpleNamespace(PreflightTrainingJob=preflight)
     )
     application: Any = SimpleNamespace(state=SimpleNamespace(clients=clients))
-    form: Any = None
-    page = _Page(ServiceCache(application), form)
+    unused: Any = None
+    page = _Page(ServiceCache(application), unused, unused)
     html = await page._mix("mine@1", "", "tiny@1")
     assert "1,234" in html and "4 of about 10" in html
     (spec,) = requests
@@ -48,21 +54,34 @@ async def test_tokens_are_shown_beside_what_a_version_is_made_of() -> None:
     assert "Trained tokens" not in await page._mix("mine@1", "", "") and len(requests) == 1
 
 
-async def test_a_file_is_imported_when_all_rows_can_be_used_and_else_the_lines_are_named() -> None:
+async def test_a_file_is_checked_by_its_lines_and_imported_by_a_job_that_shows_how_far_it_is() -> None:
     faults = [DatasetFault(line=7, problem="messages are <missing>.")]
-    made: list[Any] = []
+    jobs: list[DatasetImport] = []
 
     async def validate(request: Any, **_: Any) -> ValidateDatasetResponse:
         return ValidateDatasetResponse(num_rows=9, num_faults=len(faults), faults=faults)
 
-    async def create(request: Any, **_: Any) -> CreateDatasetVersionResponse:
-        made.append(request)
-        return CreateDatasetVersionResponse(dataset_version=DatasetVersion(dataset_version_id="mine@1"))
+    async def create(request: Any) -> CreateDatasetImportResponse:
+        progress = JobProgress(phase="read", num_done=4000, unit="rows")
+        job = Job(kind="dataset_import", state=JOB_STATE_RUNNING, progress=progress)
+        jobs.append(
+            DatasetImport(dataset_import_id="i1", dataset_id=request.dataset_id, source=request.source, job=job)
+        )
+        return CreateDatasetImportResponse(dataset_import=jobs[-1])
+
+    async def cancel(request: Any) -> CancelDatasetImportResponse:
+        (found,) = (job for job in jobs if job.dataset_import_id == request.dataset_import_id)
+        return CancelDatasetImportResponse(dataset_import=found)
+
+    async def listed(request: Any) -> ListDatasetImportsResponse:
+        return ListDatasetImportsResponse(dataset_imports=jobs)
 
     async def keep(content: bytes) -> Artifact:
         return Artifact(uri="file:///x", size_bytes=len(content))
 
-    registry = SimpleNamespace(ValidateDataset=validate, CreateDatasetVersion=create)
+    registry = SimpleNamespace(
+        ValidateDataset=validate, CreateDatasetImport=create, CancelDatasetImport=cancel, ListDatasetImports=listed
+    )
     state = SimpleNamespace(clients=SimpleNamespace(registry=registry), uploads=SimpleNamespace(keep=keep))
     application: Any = SimpleNamespace(state=state)
     with gr.Blocks():
@@ -70,12 +89,18 @@ async def test_a_file_is_imported_when_all_rows_can_be_used_and_else_the_lines_a
     fields = box._fields.components
     values: dict[Any, Any] = {component: component.value for component in fields.values()}
     values |= {box._file: None, box._name: "mine"}
-    assert "There is no file" in await box.check(values)
-    values[box._file] = b"{}"
-    html, chosen = await box.register(values)
-    assert "Nothing is registered" in html and "Line 7: messages are &lt;missing&gt;." in html and not made
-    values[fields["skips_wrong_rows"]] = True
-    _, chosen = await box.register(values)
-    assert chosen == "mine@1" and made[0].source.skips_wrong_rows and made[0].artifact.size_bytes == 2
+    assert "There is no file" in await box.check(values) and "There is no file" in await box.start(values)
+    values |= {box._file: b"{}", fields["skips_wrong_rows"]: True}
+    assert "Line 7: messages are &lt;missing&gt;." in await box.check(values) and not jobs
     faults.clear()
     assert "9 rows can be used" in await box.check(values)
+    assert "The import of mine has begun." in await box.start(values)
+    assert jobs[0].source.skips_wrong_rows
+    html = await box.html()
+    assert "reading the rows · 4,000 rows" in html and 'data-select="i1"' in html
+    event: Any = SimpleNamespace(_data={"value": "i1"})
+    assert "The import of mine is cancelled." in await box.cancel(event)
+    jobs[0].job.state, jobs[0].dataset_version_id, jobs[0].num_skipped = JOB_STATE_SUCCEEDED, "mine@1", 3
+    box._cache.forget()
+    html = await box.html()
+    assert "datasets?dataset=mine%401" in html and "3 rows are left out" in html and "Cancel" not in html

@@ -15,6 +15,7 @@ from drillyard.feedback.v1.feedback_item_pb2 import (
 
 from services.chassis.errors import ServiceError
 from ui.evaluations.feedback.box import item_view, withdrawn
+from ui.evaluations.feedback.import_box import ImportBox
 from ui.gateway.clients import Clients
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice, notice
@@ -56,14 +57,16 @@ def build(cache: ServiceCache) -> None:
             inbox = parts.area("inbox", waits=True)
         with gr.Column(scale=6, min_width=380):
             item = parts.area("feedback-item")
-    page = _Page(cache, tuple(fields))
-    seen, areas = [chosen, places, shown, *fields.values()], [inbox, item, shown]
+            imports = ImportBox(cache)
+    page = _Page(cache, tuple(fields), imports)
+    seen, areas = [chosen, places, shown, *fields.values()], [imports.imports, inbox, item, shown]
     parts.root().load(page.open, None, [chosen], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
     picked = inbox.select(page.choose, [chosen, places], [chosen, places], **_QUIET)
     picked.then(page.refresh, seen, areas, **_QUIET)
     changes = [field.change for field in fields.values()]
     gr.on(changes, lambda: [""], None, [places], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
+    imports.wire(page.refresh, seen, areas)
     item.select(page.withdraw, None, [message], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
 
 
@@ -87,9 +90,10 @@ def _choice(enum: Any, label: str) -> gr.Dropdown:
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, names: tuple[str, ...]) -> None:
+    def __init__(self, cache: ServiceCache, names: tuple[str, ...], imports: ImportBox) -> None:
         self._cache = cache
         self._names = names
+        self._imports = imports
 
     def open(self, request: gr.Request) -> str:
         return parts.query(request, "item")
@@ -106,12 +110,13 @@ class _Page:
         return await withdrawn(self._cache, parts.picked(event))
 
     async def refresh(self, chosen: str, places: list[str], shown: dict[str, int], *values: Any) -> list[Any]:
+        imports = await html_or_notice(self._imports.html())
         inbox = await html_or_notice(self._inbox(chosen, places, values))
         try:
             html = await self._item(chosen)
         except ServiceError as error:
             html = notice(error)
-        return [*parts.changed(shown, inbox=inbox, item=html), shown]
+        return [*parts.changed(shown, imports=imports, inbox=inbox, item=html), shown]
 
     async def _inbox(self, chosen: str, places: list[str], values: tuple[Any, ...]) -> str:
         filters = dict(zip(self._names, values, strict=True))

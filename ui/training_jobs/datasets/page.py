@@ -99,15 +99,15 @@ def build(cache: ServiceCache) -> None:
                 with gr.Row():
                     save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
                     drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
-    page = _Page(cache, form)
-    state, areas = [chosen, row_id, reason, places, shown], [datasets, mix, rows, shown]
+    page = _Page(cache, form, imports)
+    state, areas = [chosen, row_id, reason, places, shown], [imports.imports, datasets, mix, rows, shown]
     seen = [*state, model]
     parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     model.change(page.refresh, seen, areas, **_QUIET)
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
     started = start.click(page.start, set(form.components.values()), [message], **_QUIET)
     started.then(page.refresh, seen, areas, **_QUIET)
-    imports.wire(chosen, page.refresh, seen, areas)
+    imports.wire(page.refresh, seen, areas)
     opened = datasets.select(page.choose, None, [chosen, row_id, reason, places, editor], **_QUIET)
     opened.then(page.refresh, seen, areas, **_QUIET)
     mix.select(page.narrow, None, [reason, places], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
@@ -119,9 +119,10 @@ def build(cache: ServiceCache) -> None:
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, form: FieldForm) -> None:
+    def __init__(self, cache: ServiceCache, form: FieldForm, imports: ImportBox) -> None:
         self._cache = cache
         self._form = form
+        self._imports = imports
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
@@ -182,10 +183,11 @@ class _Page:
     async def refresh(
         self, chosen: str, row_id: str, reason: str, places: list[str], shown: dict[str, int], model: str
     ) -> list[Any]:
+        imports = await html_or_notice(self._imports.html())
         datasets = await html_or_notice(self._datasets(chosen))
         mix = await html_or_notice(self._mix(chosen, reason, model))
         rows = await html_or_notice(self._rows(chosen, row_id, reason, places))
-        return [*parts.changed(shown, datasets=datasets, mix=mix, rows=rows), shown]
+        return [*parts.changed(shown, imports=imports, datasets=datasets, mix=mix, rows=rows), shown]
 
     async def _datasets(self, chosen: str) -> str:
         versions, builds = await self._cache.read(read_versions), await self._cache.read(read_builds)
