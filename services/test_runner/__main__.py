@@ -44,6 +44,7 @@ from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.comparison import ComparisonUseCases
+from services.test_runner.usecases.deployments import DeploymentChecks
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases
@@ -115,12 +116,20 @@ async def wire(
         ),
         transcripts=TranscriptUseCases(jobs=jobs, store=store),
         comparisons=ComparisonUseCases(jobs=jobs, store=store),
-        generation=GenerationUseCases(registry=registry, backend=backend, policy=policy),
+        generation=_generation(app, registry, backend, policy),
         rendering=RenderingUseCases(registry=registry, renderer=backend),
         scoring=ScoringUseCases(registry=registry, scorer=backend),
         diagnoses=_diagnoses(doctor or DoctorProcess(place=app.artifacts.local_path), registry, policy, servers),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
+
+
+def _generation(
+    app: Application, registry: RegistryClient, backend: _Backends, policy: OperatorPolicy
+) -> GenerationUseCases:
+    generation = GenerationUseCases(registry=registry, backend=backend, policy=policy)
+    app.keep_doing("check_deployments", DeploymentChecks(registry, generation).run)
+    return generation
 
 
 def _diagnoses(

@@ -36,6 +36,7 @@ class Target:
     endpoint: Endpoint | None = None
     alias_id: str = ""
     shadow_model_version_id: str = ""
+    evaluation_ids: tuple[str, ...] = ()
 
     def ask(self, request: GenerateRequest) -> GenerateRequest:
         """Return the request, asked of this target."""
@@ -79,7 +80,12 @@ class ServedModels:
             target = await self._of_deployment(alias.deployment_id)
         else:
             target = await self._of_version(alias.model_version_id)
-        return replace(target, alias_id=alias_id, shadow_model_version_id=alias.shadow_model_version_id)
+        return replace(
+            target,
+            alias_id=alias_id,
+            shadow_model_version_id=alias.shadow_model_version_id,
+            evaluation_ids=tuple(alias.evaluation_ids),
+        )
 
     async def _of_id(self, model: str) -> Target:
         try:

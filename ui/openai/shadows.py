@@ -9,11 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, Message
+from drillyard.evaluator.v1.evaluation_pb2 import GetEvaluationRequest
+from drillyard.evaluator.v1.verdict_pb2 import JudgeRequest
+from drillyard.test_runner.v1.transcript_pb2 import FINISH_REASON_LENGTH, GenerateRequest, Message
 from fastapi import Request
 
 from services.chassis.errors import ServiceError
 from services.chassis.telemetry import Telemetry
+from ui.evaluations.actions import judge_batch
 from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.openai.generation import Generation, OnEnd, Whole, call_documents
@@ -23,6 +26,7 @@ from ui.openai.shadow_answers import ShadowAnswers
 _AT_ONCE = 8
 _SECONDS = 300.0
 _CALLER = "shadow"
+_FUNCTIONS = "openai_tools"
 _OUTCOMES = ("same", "different", "failed", "dropped")
 _log = structlog.get_logger()
 
@@ -75,6 +79,8 @@ class Shadows:
             facts["num_tokens_seen"] = answer.last.num_generated_tokens
             outcome = "same" if facts["has_same_calls"] and shadow.text == answer.text else "different"
             answers = {"answer": answer.to_chat(), "shadow_answer": shadow.to_chat()}
+            answers |= await verdicts_of(clients, target, copy, (answer, shadow))
+            facts |= {f"{name}_conforms": given["conforming"] for name, given in answers.items() if "verdict" in name}
         self._answers.labels(outcome).inc()
         facts |= {
             "alias_id": target.alias_id,
@@ -94,6 +100,45 @@ class Shadows:
             await self.pairs.keep(facts["alias_id"], {"time": time_text, **facts, **prompt, **answers})
         except OSError as error:
             _log.warning("shadow_answer_not_kept", reason=str(error))
+
+
+async def verdicts_of(
+    clients: Clients, target: Target, request: GenerateRequest, answers: tuple[Whole, Whole]
+) -> dict[str, Any]:
+    """Return verdicts on the form of the client's answer and of the shadow's; none where no protocol can judge them."""
+    profile_id = await _profile_of(clients, target, request)
+    asked = [
+        JudgeRequest(
+            profile_id=profile_id,
+            tools=request.tools,
+            messages=[Message(role="assistant", content=answer.text, tool_calls=answer.tool_calls)],
+            finish_reason="length" if answer.last.finish_reason == FINISH_REASON_LENGTH else "stop",
+        )
+        for answer in answers
+    ]
+    try:
+        results = (await judge_batch(clients, asked)).results if profile_id else []
+    except ServiceError as error:
+        _log.warning("shadow_answer_not_judged", reason=type(error).__name__)
+        return {}
+    if not results or any(result.problem for result in results):
+        return {}
+    names = ("verdict", "shadow_verdict")
+    return {
+        name: {"conforming": given.verdict.conforming, "cause": given.verdict.cause, "sentence": given.verdict.sentence}
+        for name, given in zip(names, results, strict=True)
+    }
+
+
+async def _profile_of(clients: Clients, target: Target, request: GenerateRequest) -> str:
+    """Return the protocol by which the alias got its version, else that of functions where the client sent some."""
+    for evaluation_id in target.evaluation_ids[:1]:
+        try:
+            found = await clients.evaluator.GetEvaluation(GetEvaluationRequest(evaluation_id=evaluation_id))
+        except ServiceError:
+            break
+        return str(found.evaluation.profile_id)
+    return _FUNCTIONS if request.tools else ""
 
 
 def shadows_of(request: Request) -> Shadows:

@@ -43,6 +43,7 @@ def answer_from_proto(request: verdict_pb2.JudgeRequest) -> AnswerToJudge:
         further_answers=tuple(request.further_answers),
         key=request.key,
         messages=tuple(map(message_from_proto, request.messages)),
+        tools=tuple(request.tools),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from services.chassis.errors import InvalidArgument
 from services.evaluator.domain.verdict import Verdict
 from services.evaluator.judging.answers import Judge
+from services.evaluator.judging.form import judge_form
 from services.evaluator.ports import AnswerEnd, GivenAnswer, Transcript
 from services.protocols.cases import Case, CaseError, case_from_document
 from services.protocols.profile import Profile, UnknownProfile, get_profile
@@ -24,7 +25,10 @@ _ENDS = {"": AnswerEnd.STOP, "stop": AnswerEnd.STOP, "length": AnswerEnd.LENGTH}
 
 @dataclass(frozen=True)
 class AnswerToJudge:
-    """One answer, or the answers of several turns, as texts or as messages; `finish_reason` is that of the last one."""
+    """One answer, or the answers of several turns, as texts or as messages; `finish_reason` is that of the last one.
+
+    `tools` are the functions that were offered, as JSON texts, where there is no case.
+    """
 
     profile_id: str
     case_document: str
@@ -33,6 +37,7 @@ class AnswerToJudge:
     further_answers: tuple[str, ...] = ()
     key: str = ""
     messages: tuple[Message, ...] = ()
+    tools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -84,16 +89,33 @@ def _result(asked: AnswerToJudge) -> JudgedAnswer:
 
 def _judge(asked: AnswerToJudge) -> Verdict:
     profile = _profile(asked.profile_id)
-    case = _case(asked.case_document, profile)
+    case = _case(asked.case_document, profile) if asked.case_document else None
     last = _ENDS.get(asked.finish_reason)
     if last is None:
         raise InvalidArgument(
             f"There is no finish reason {asked.finish_reason[:50]!r}.", "Use stop or length.", field="finish_reason"
         )
     answers = _answers(asked)
-    _check_answers(case, answers, "messages" if asked.messages else "further_answers")
+    _check_answers(case.max_turns if case else 1, answers, "messages" if asked.messages else "further_answers")
     answers = (*answers[:-1], replace(answers[-1], end=last))
+    if case is None:
+        return _judge_form(profile, asked.tools, answers[-1])
     return Judge(profile, profile.prompt_sizes[0]).judge(case, Transcript(0, "", case.case_id, 0, answers))
+
+
+def _judge_form(profile: Profile, tools: Sequence[str], answer: GivenAnswer) -> Verdict:
+    if sum(map(len, tools)) > _MAX_DOCUMENT_CHARACTERS:
+        raise InvalidArgument(
+            "The functions are too long.", f"Send at most {_MAX_DOCUMENT_CHARACTERS} characters.", field="tools"
+        )
+    try:
+        return judge_form(profile, [json.loads(text) for text in tools], answer)
+    except (CaseError, AttributeError, ValueError, RecursionError) as error:
+        raise InvalidArgument(
+            f"Without a case, the form of the answer cannot be judged: {error}.",
+            "Send a case, or function definitions in OpenAI's form.",
+            field="tools",
+        ) from error
 
 
 def _answers(asked: AnswerToJudge) -> tuple[GivenAnswer, ...]:
@@ -118,13 +140,13 @@ def _calls(message: Message) -> tuple[ToolCall, ...]:
     return tuple(ToolCall(call["function"]["name"], call["function"]["arguments"], call["id"]) for call in calls)
 
 
-def _check_answers(case: Case, answers: Sequence[GivenAnswer], field: str) -> None:
+def _check_answers(num_turns: int, answers: Sequence[GivenAnswer], field: str) -> None:
     num_characters = sum(len(answer.text) + sum(len(call.arguments) for call in answer.calls) for answer in answers)
     if num_characters > _MAX_ANSWER_CHARACTERS:
         raise InvalidArgument(
             "The answer is too long.", f"Send at most {_MAX_ANSWER_CHARACTERS} characters.", field="answer"
         )
-    most = min(case.max_turns, _MAX_ANSWERS)
+    most = min(num_turns, _MAX_ANSWERS)
     if len(answers) > most:
         raise InvalidArgument(
             f"There are {len(answers)} answers, and the case lets the model give {most}.",

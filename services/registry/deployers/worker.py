@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
+from services.registry.domain.deployment import Deployment, DeploymentStatus
 from services.registry.ports.deployment import ServedVersion
 
 
 class WorkerDeployer:
-    """Nothing has to be started: test-runner loads the version when it is first asked for."""
+    """Nothing is started here: test-runner asks the version something, and tells by `ReportDeployment` what came."""
 
     async def serve(self, deployment: Deployment, served: ServedVersion) -> DeploymentStatus:
-        """Say that it is ready."""
-        return DeploymentStatus(DeploymentState.READY)
+        """Say how it stands by what was told last."""
+        return DeploymentStatus(deployment.state, deployment.reason)
 
     async def remove(self, deployment: Deployment) -> bool:
         """Say that nothing is left."""

@@ -78,6 +78,14 @@ class Deployment:
         """Name of the model at the address."""
         return self.spec.model_version_id if self.base_url else ""
 
+    def check_has_workers(self) -> None:
+        """Return when test-runner's workers serve it, else raise FailedPrecondition."""
+        if self.spec.backend is not DeploymentBackend.WORKER:
+            raise FailedPrecondition(
+                f"The deployment {self.deployment_id} is served by {self.spec.backend.value.upper()}.",
+                "The registry sees by itself how that stands.",
+            )
+
     def check_answers_as(self, model_version_id: str) -> None:
         """Return when this deployment may answer for a version now.
 

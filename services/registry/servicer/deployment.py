@@ -6,13 +6,13 @@ from drillyard.registry.v1 import deployment_pb2 as pb
 
 from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
-from services.registry.domain.deployment import AliasMove, DeploymentSpec
+from services.registry.domain.deployment import AliasMove, DeploymentSpec, DeploymentStatus
 from services.registry.domain.paging import page_request
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 
 
 class DeploymentRpcs:
-    """Create, get, list and delete deployments; set, get, list, roll back and delete aliases."""
+    """Create, get, list, report and delete deployments; set, get, list, roll back and delete aliases."""
 
     deployments: DeploymentUseCases
     aliases: AliasUseCases
@@ -35,6 +35,13 @@ class DeploymentRpcs:
         page = await self.deployments.list(page_request(request.page_size, request.page_token))
         entries = [to_message(deployment, pb.Deployment) for deployment in page.items]
         return pb.ListDeploymentsResponse(deployments=entries, next_page_token=page.next_token)
+
+    async def ReportDeployment(
+        self, request: pb.ReportDeploymentRequest, context: Context
+    ) -> pb.ReportDeploymentResponse:
+        """Store how a deployment by workers stands."""
+        await self.deployments.report(request.deployment_id, from_message(DeploymentStatus, request, base_url=""))
+        return pb.ReportDeploymentResponse()
 
     async def DeleteDeployment(
         self, request: pb.DeleteDeploymentRequest, context: Context

@@ -26,6 +26,7 @@ from services.registry.store.tables import DEPLOYMENTS, RECONCILERS
 
 _C = DEPLOYMENTS.c
 _STOPPING = DeploymentState.STOPPING.value
+_WAITS = "It waits until test-runner has an answer of it."
 
 
 class SqlDeploymentStore:
@@ -48,7 +49,7 @@ class SqlDeploymentStore:
             "deployment_id": new_deployment_id(spec.model_version_id),
             "request_id": request_id or None,
             "state": DeploymentState.STARTING.value,
-            "reason": "",
+            "reason": _WAITS if backend is DeploymentBackend.WORKER else "",
             "base_url": "",
             "create_time": now,
             "update_time": now,

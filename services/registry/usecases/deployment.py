@@ -11,6 +11,7 @@ from services.registry.domain.deployment import (
     Deployment,
     DeploymentBackend,
     DeploymentSpec,
+    DeploymentStatus,
     check_alias_id,
     chosen_backend,
 )
@@ -61,6 +62,17 @@ class DeploymentUseCases:
     async def list(self, page: PageRequest) -> Page[Deployment]:
         """Return deployments, newest first."""
         return await self._store.list(page)
+
+    async def report(self, deployment_id: str, status: DeploymentStatus) -> None:
+        """Store how a deployment by workers stands.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: No workers serve it.
+        """
+        deployment = await self.get(deployment_id)
+        deployment.check_has_workers()
+        await self._store.tell(deployment.deployment_id, status)
 
     async def delete(self, deployment_id: str) -> None:
         """Let a deployment be taken down.

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 
 import grpc.aio
-from drillyard.registry.v1 import artifact_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+from drillyard.registry.v1 import artifact_pb2, deployment_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case, CaseError, case_from_document
 from services.test_runner.domain import Artifact, Form
 from services.test_runner.ports import CasePage, ResolvedModel, ResolvedSuite
+from services.test_runner.ports.deployment import WorkerDeployment
 
 _PAGE_SIZE = 100
 _WHOLE_WEIGHTS = (
@@ -18,6 +19,7 @@ _WHOLE_WEIGHTS = (
     model_pb2.MODEL_VERSION_KIND_MERGED,
     model_pb2.MODEL_VERSION_KIND_TRAINED,
 )
+_UNANSWERED = (deployment_pb2.DEPLOYMENT_STATE_STARTING, deployment_pb2.DEPLOYMENT_STATE_FAILED)
 _FORMS = {
     model_pb2.MODEL_VERSION_KIND_GGUF: Form.GGUF,
     model_pb2.MODEL_VERSION_KIND_GGUF_ADAPTER: Form.GGUF,
@@ -26,7 +28,7 @@ _FORMS = {
 
 
 class RegistryClient:
-    """Answers the port `Registry` from a registry service."""
+    """Answers the ports `Registry` and `Deployments` from a registry service."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -69,6 +71,29 @@ class RegistryClient:
         )
         page = await self._stub.ListTestCases(request)
         return CasePage(tuple(_case(entry) for entry in page.test_cases), page.next_page_token)
+
+    async def unanswered(self) -> list[WorkerDeployment]:
+        """Return the deployments by workers that are starting or have failed."""
+        request, found = deployment_pb2.ListDeploymentsRequest(page_size=_PAGE_SIZE), []
+        while True:
+            page = await self._stub.ListDeployments(request)
+            found += [
+                WorkerDeployment(entry.deployment_id, entry.spec.model_version_id)
+                for entry in page.deployments
+                if entry.spec.backend == deployment_pb2.DEPLOYMENT_BACKEND_WORKER and entry.state in _UNANSWERED
+            ]
+            request.page_token = page.next_page_token
+            if not request.page_token:
+                return found
+
+    async def report(self, deployment_id: str, *, reason: str, has_failed: bool) -> None:
+        """Tell how a deployment stands; without a reason it has answered."""
+        state = deployment_pb2.DEPLOYMENT_STATE_STARTING if reason else deployment_pb2.DEPLOYMENT_STATE_READY
+        if has_failed:
+            state = deployment_pb2.DEPLOYMENT_STATE_FAILED
+        await self._stub.ReportDeployment(
+            deployment_pb2.ReportDeploymentRequest(deployment_id=deployment_id, state=state, reason=reason)
+        )
 
     async def _resolve_form(self, form: model_pb2.ModelVersion) -> ResolvedModel:
         original: model_pb2.ModelVersion | None = form

@@ -26,6 +26,7 @@ from tests.unit.lm.gguf.models import write
 from ui.openai.served import endpoint_of
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/faults/deployments_test.py"
+WAITS = "It waits until test-runner has an answer of it."
 pytestmark = pytest.mark.skipif(not os.environ.get("LLAMA_SERVER"), reason=f"llama.cpp's server is absent: {_HOW}")
 
 
@@ -102,16 +103,26 @@ async def test_a_killed_registry_leaves_no_server_and_serves_again_at_the_same_p
         async with stub_of(process, token, RegistryServiceStub) as registry:
             second = await ready(registry, created.deployment_id)
             assert (second.base_url, len(servers())) == (first.base_url, 1)
-            await asked_through_test_runner(process.address, data, token, second)
+            async with runner_beside(process.address, data, token) as runner:
+                assert await answer_of(runner, second) == "ZZZ"
+                spec = pb.DeploymentSpec(model_version_id=version_id, backend=pb.DEPLOYMENT_BACKEND_WORKER)
+                created = (await registry.CreateDeployment(pb.CreateDeploymentRequest(spec=spec))).deployment
+                assert (created.state, created.reason) == (pb.DEPLOYMENT_STATE_STARTING, WAITS)
+                by_worker = await ready(registry, created.deployment_id)
+                assert (by_worker.base_url, by_worker.reason) == ("", "")
             assert token.key_of(f"deployment-{created.deployment_id}") not in process.log()
     assert not servers()
 
 
-async def asked_through_test_runner(address: str, data: Path, token: ServiceToken, deployment: pb.Deployment) -> None:
+@asynccontextmanager
+async def runner_beside(address: str, data: Path, token: ServiceToken) -> AsyncIterator[Any]:
     settings = {"registry_address": address, "token_file": data / "token"}
     with start_service("test_runner", data, **settings) as process:
         async with stub_of(process, token, TestRunnerServiceStub) as runner:
-            request = GenerateRequest(prompt="abc", endpoint=endpoint_of(deployment))
-            request.sampling.max_new_tokens = 3
-            text = "".join([response.text_delta async for response in runner.Generate(request)])
-    assert text == "ZZZ"
+            yield runner
+
+
+async def answer_of(runner: Any, deployment: pb.Deployment) -> str:
+    request = GenerateRequest(prompt="abc", endpoint=endpoint_of(deployment))
+    request.sampling.max_new_tokens = 3
+    return "".join([response.text_delta async for response in runner.Generate(request)])

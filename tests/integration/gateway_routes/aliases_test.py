@@ -26,9 +26,9 @@ def _answers(front: Front) -> str:
     return front.openai.chat.completions.create(model=ALIAS, messages=messages).model
 
 
-def _pairs(front: Front) -> Any:
+def _pairs(front: Front, count: int = 1) -> Any:
     end = time.monotonic() + 30
-    while not (pairs := _run(front, "aliases", "shadow-answers", ALIAS)):
+    while len(pairs := _run(front, "aliases", "shadow-answers", ALIAS)) < count:
         assert time.monotonic() < end, "the answers were not kept"
         time.sleep(0.05)
     return pairs
@@ -47,6 +47,13 @@ def test_an_alias_answers_by_its_version_and_moves_within_a_second(front: Front)
     assert (pair["shadow_model_version_id"], pair["messages"]) == (TUNED, [{"role": "user", "content": "hi"}])
     assert pair["answer"]["role"] == pair["shadow_answer"]["role"] == "assistant"
     assert pair["outcome"] == ("same" if pair["answer"] == pair["shadow_answer"] else "different")
+    assert "verdict" not in pair
+    messages: list[Any] = [{"role": "user", "content": "call"}]
+    tool: Any = {"type": "function", "function": {"name": "get_weather", "parameters": {"required": ["day"]}}}
+    front.openai.chat.completions.create(model=ALIAS, messages=messages, tools=[tool])
+    judged = _pairs(front, 2)[0]
+    assert judged["verdict"] == judged["shadow_verdict"]
+    assert judged["verdict"]["cause"] == "missing_parameter" and not judged["verdict"]["conforming"]
     assert front.openai.completions.create(model=ALIAS, prompt="one").model == BASE
     assert next(iter(front.openai.models.list())).id == ALIAS
     assert front.openai.models.retrieve(ALIAS).id == ALIAS

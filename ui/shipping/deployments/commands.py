@@ -16,7 +16,7 @@ from ui.cli.jobs import add_delete_command
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import EXIT_FAILED, connected, fail, print_facts, print_table, show
 from ui.shared.words import percent_text
-from ui.shipping.deployments.views import answer_line
+from ui.shipping.deployments.views import answer_line, verdict_line
 
 app = typer.Typer(help="Serve versions.")
 aliases_app = typer.Typer(help="Point names, such as smollm2:champion, at versions.")
@@ -149,11 +149,13 @@ def list_shadow_answers(
                 pair["shadow_model_version_id"],
                 pair["outcome"],
                 answer_line(pair["answer"]),
+                verdict_line(pair.get("verdict")),
                 answer_line(pair["shadow_answer"]),
+                verdict_line(pair.get("shadow_verdict")),
             )
             for pair in pairs
         )
-        columns = ("time", "shadow", "outcome", "answer", "answer of the shadow")
+        columns = ("time", "shadow", "outcome", "answer", "its form", "answer of the shadow", "its form")
         none = "No shadow has answered. Name one with `drillyard aliases set ALIAS MODEL --shadow VERSION`."
         show(pairs, as_json=common.as_json, table=lambda: print_table("Answers", columns, rows, empty=none))
 
@@ -224,6 +226,8 @@ def print_promotion(promotion: Document, on: Display) -> None:
     print_table("", columns, rows, empty="Nothing was judged.")
     if promotion["comparison"]:
         on.say(promotion["comparison"])
+    if promotion["shadow"]:
+        on.say(promotion["shadow"])
     on.say(promotion["sentence"])
 
 

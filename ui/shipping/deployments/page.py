@@ -118,7 +118,8 @@ class _Page:
     async def _promotion(self, candidate: Candidate | None) -> str:
         one = self._ended.get(candidate) if candidate else None
         if candidate and one is None:
-            one = await self._cache.read(promote, candidate)
+            shadows: Shadows = self._cache.app.state.shadows
+            one = await self._cache.read(promote, candidate, shadows.pairs)
             if one.is_final and len(self._ended) < _MOST_ENDED:
                 self._ended[candidate] = one
         return render("deployments/promotion", one=one)

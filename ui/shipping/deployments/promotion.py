@@ -19,13 +19,15 @@ from services.chassis.errors import Aborted, FailedPrecondition
 from ui.comparisons.actions import compare_evaluations
 from ui.gateway.clients import Clients
 from ui.openai.served import endpoint_of
+from ui.openai.shadow_answers import ShadowAnswers
 from ui.shared.jobs import job_view
 from ui.shared.words import percent_text
 from ui.shipping.deployments.actions import find_alias, find_evaluation, list_deployments
-from ui.shipping.deployments.views import EvidenceView, Promotion, evidence_view
+from ui.shipping.deployments.views import EvidenceView, Promotion, evidence_view, shadow_sentence
 from ui.test_runs.actions import start_test_run
 
 SUITE = "roo_xml/smoke"
+_MOST_PAIRS = 1000
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Candidate:
     attempt: str = ""
 
 
-async def promote(clients: Clients, candidate: Candidate) -> Promotion:
-    """Go on with a promotion as far as that goes without waiting, and say how it stands.
+async def promote(clients: Clients, candidate: Candidate, shadows: ShadowAnswers) -> Promotion:
+    """Go on with a promotion as far as that goes without waiting, and say how it stands; `shadows` are evidence too.
 
     Raises:
         NotFound: There is no such version or suite.
@@ -67,7 +69,9 @@ async def promote(clients: Clients, candidate: Candidate) -> Promotion:
         model_version_id=version.model_version.model_version_id,
         test_suite_id=suite.test_suite_version.test_suite_version_id,
     )
-    return await _Flow(clients, candidate, await find_alias(clients, candidate.alias_id)).go_on()
+    promotion = await _Flow(clients, candidate, await find_alias(clients, candidate.alias_id)).go_on()
+    pairs = await shadows.newest(candidate.alias_id, _MOST_PAIRS) if promotion.is_final else []
+    return replace(promotion, shadow=shadow_sentence(pairs, candidate.model_version_id))
 
 
 class _Flow:
@@ -134,13 +138,14 @@ class _Flow:
         return await self._point(evaluation, deployment)
 
     async def _point(self, evaluation: Evaluation, deployment: pb.Deployment) -> Promotion:
+        was_shadow = self._alias.shadow_model_version_id == self._candidate.model_version_id
         request = pb.SetAliasRequest(
             alias_id=self._candidate.alias_id,
             model_version_id=self._candidate.model_version_id,
             deployment_id=deployment.deployment_id,
             evaluation_ids=[evaluation.evaluation_id],
             expected_revision=self._alias.revision,
-            shadow_model_version_id=self._alias.shadow_model_version_id,
+            shadow_model_version_id="" if was_shadow else self._alias.shadow_model_version_id,
         )
         try:
             await self._clients.registry.SetAlias(request)

@@ -61,7 +61,7 @@ class PromotionBody(Body):
 
 
 @router.post("/aliases/{alias_id}/promotion")
-async def promote_candidate(clients: ClientsOf, alias_id: str, body: PromotionBody) -> Document:
+async def promote_candidate(request: Request, clients: ClientsOf, alias_id: str, body: PromotionBody) -> Document:
     """Go on with a promotion, and say how it stands; repeat it until `step` is `promoted` or `refused`.
 
     The candidate is deployed, tested, and set against what the alias points at. Only then the alias moves.
@@ -72,4 +72,5 @@ async def promote_candidate(clients: ClientsOf, alias_id: str, body: PromotionBo
             f"There is no backend {body.backend!r}.", f"Use one of {', '.join(names)}.", field="backend"
         )
     values = body.model_dump() | {"backend": DeploymentBackend.Value(body.backend)}
-    return asdict(await promote(clients, Candidate(alias_id=alias_id, **values)))
+    candidate = Candidate(alias_id=alias_id, **values)
+    return asdict(await promote(clients, candidate, shadows_of(request).pairs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +70,7 @@ class Promotion:
     Attributes:
         step: deploy, test, judge, compare, refused or promoted; the last two are final.
         sentence: What happens or happened, for a person.
+        shadow: How the candidate answered what clients asked, as their unseen shadow; empty where it was none.
     """
 
     alias_id: str
@@ -81,6 +83,7 @@ class Promotion:
     candidate: EvidenceView | None = None
     champion: EvidenceView | None = None
     comparison: str = ""
+    shadow: str = ""
 
     @property
     def is_final(self) -> bool:
@@ -88,15 +91,33 @@ class Promotion:
         return self.step in ("refused", "promoted")
 
 
+def shadow_sentence(pairs: Iterable[dict[str, Any]], model_version_id: str) -> str:
+    """Return what the judged answers of a shadow say for it, beside those that clients got; empty without any."""
+    judged = [
+        (pair["verdict"]["conforming"], pair["shadow_verdict"]["conforming"])
+        for pair in pairs
+        if pair["shadow_model_version_id"] == model_version_id and "shadow_verdict" in pair
+    ]
+    if not judged:
+        return ""
+    gained, lost = judged.count((False, True)), judged.count((True, False))
+    return (
+        f"As a shadow it gave {len(judged)} answers that were judged by their form: {sum(own for _, own in judged)} "
+        f"conform, and {sum(other for other, _ in judged)} of those that clients got; {gained} only in the shadow, "
+        f"{lost} only there."
+    )
+
+
 @dataclass(frozen=True)
 class ShadowPairView:
-    """What a client got, and what the shadow answered to the same."""
+    """What a client got, what the shadow answered to the same, and what is to be said of the form of both."""
 
     time: str
     shadow_model_version_id: str
     outcome: str
     answer: str
     shadow_answer: str
+    verdicts: tuple[str, str]
 
 
 def shadow_pair_view(pair: dict[str, Any]) -> ShadowPairView:
@@ -107,7 +128,15 @@ def shadow_pair_view(pair: dict[str, Any]) -> ShadowPairView:
         outcome=str(pair["outcome"]),
         answer=answer_line(pair["answer"]),
         shadow_answer=answer_line(pair["shadow_answer"]),
+        verdicts=(verdict_line(pair.get("verdict")), verdict_line(pair.get("shadow_verdict"))),
     )
+
+
+def verdict_line(verdict: dict[str, Any] | None) -> str:
+    """Return a verdict on the form of an answer in a line; empty where it was not judged."""
+    if not verdict:
+        return ""
+    return "conforms" if verdict["conforming"] else f"{verdict['cause']}: {verdict['sentence']}"
 
 
 def answer_line(message: dict[str, Any]) -> str:

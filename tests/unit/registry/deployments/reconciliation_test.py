@@ -1,13 +1,13 @@
 """Looking after deployments goes on whatever the database does."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
 
-from services.chassis.errors import DatabaseAway
+from services.chassis.errors import DatabaseAway, FailedPrecondition
 from services.registry.domain.deployment import Deployment, DeploymentBackend, DeploymentSpec, DeploymentState
 from services.registry.ports import ModelStore
 from services.registry.ports.deployment import Deployers, DeploymentStore
@@ -60,3 +60,11 @@ async def test_a_database_that_is_away_ends_no_look_and_changes_no_state() -> No
     with pytest.raises(asyncio.CancelledError):
         await task
     assert database.told == []
+
+
+def test_only_what_workers_serve_is_reported_from_outside() -> None:
+    spec, now = DeploymentSpec("tiny@1", DeploymentBackend.LLAMA_SERVER, "", 1, 0, 0), datetime.now(UTC)
+    deployment = Deployment("one", "", spec, DeploymentState.STARTING, "", "", now, now)
+    with pytest.raises(FailedPrecondition, match="served by LLAMA_SERVER"):
+        deployment.check_has_workers()
+    replace(deployment, spec=replace(spec, backend=DeploymentBackend.WORKER)).check_has_workers()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,10 +15,20 @@ from drillyard.registry.v1 import model_pb2, test_suite_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import Aborted, NotFound
-from ui.shipping.deployments.promotion import Candidate, promote
+from ui.openai.shadow_answers import ShadowAnswers
+from ui.shipping.deployments import promotion
+from ui.shipping.deployments.promotion import Candidate
+from ui.shipping.deployments.views import Promotion
 
 ALIAS, CHAMPION, CANDIDATE = "tiny:champion", "tiny@1", "tiny@2"
 ASKED = Candidate(ALIAS, CANDIDATE)
+
+
+NO_SHADOWS = ShadowAnswers(Path("/nowhere"), 0)
+
+
+async def promote(clients: Any, candidate: Candidate, shadows: ShadowAnswers = NO_SHADOWS) -> Promotion:
+    return await promotion.promote(clients, candidate, shadows)
 
 
 @dataclass
@@ -55,6 +66,7 @@ class Services:
             model_version_id=request.model_version_id,
             deployment_id=request.deployment_id,
             evaluation_ids=request.evaluation_ids,
+            shadow_model_version_id=request.shadow_model_version_id,
             revision=revision + 1,
         )
         return pb.SetAliasResponse(alias=self.alias)
@@ -104,14 +116,14 @@ def with_champion(**values: Any) -> Services:
 
 async def test_a_candidate_that_proves_itself_gets_the_alias_with_its_evidence() -> None:
     services = with_champion()
-    promotion = await promote(services.clients, ASKED)
-    assert promotion.step == "promoted"
-    assert promotion.candidate and promotion.champion
-    assert (promotion.candidate.rate, promotion.champion.rate) == (0.6, 0.5)
+    promoted = await promote(services.clients, ASKED)
+    assert promoted.step == "promoted"
+    assert promoted.candidate and promoted.champion
+    assert (promoted.candidate.rate, promoted.champion.rate) == (0.6, 0.5)
     assert services.alias
     assert (services.alias.model_version_id, services.alias.revision) == (CANDIDATE, 4)
     assert list(services.alias.evaluation_ids) == [CANDIDATE]
-    assert services.alias.deployment_id == promotion.deployment_id
+    assert services.alias.deployment_id == promoted.deployment_id
     (run,) = services.runs.values()
     assert run.spec.endpoint.base_url == "http://127.0.0.1:1/v1"
     again = await promote(services.clients, ASKED)
@@ -139,8 +151,8 @@ async def test_what_was_interrupted_goes_on_with_what_was_begun() -> None:
 )
 async def test_a_candidate_that_fails_never_gets_the_alias(change: dict[str, Any], reason: str) -> None:
     services = with_champion(**change)
-    promotion = await promote(services.clients, ASKED)
-    assert promotion.step == "refused" and reason in promotion.sentence
+    promoted = await promote(services.clients, ASKED)
+    assert promoted.step == "refused" and reason in promoted.sentence
     assert services.alias and (services.alias.model_version_id, services.alias.revision) == (CHAMPION, 3)
 
 
@@ -155,6 +167,24 @@ async def test_a_champion_without_evidence_is_tested_too() -> None:
     services = with_champion()
     assert services.alias is not None
     del services.alias.evaluation_ids[:]
-    promotion = await promote(services.clients, ASKED)
-    assert promotion.champion and promotion.champion.rate == 0.5
+    promoted = await promote(services.clients, ASKED)
+    assert promoted.champion and promoted.champion.rate == 0.5
     assert {run.spec.model_version_id for run in services.runs.values()} == {CHAMPION, CANDIDATE}
+
+
+@pytest.mark.parametrize("shadow", [CANDIDATE, "tiny@9"])
+async def test_what_a_candidate_answered_as_a_shadow_is_shown_and_it_shadows_itself_no_more(
+    shadow: str, tmp_path: Path
+) -> None:
+    services, shadows = with_champion(), ShadowAnswers(tmp_path, 7)
+    assert services.alias is not None
+    services.alias.shadow_model_version_id = shadow
+    for own, other in ((True, True), (True, False), (True, False), (False, True)):
+        verdicts = {"verdict": {"conforming": other}, "shadow_verdict": {"conforming": own}}
+        await shadows.keep(ALIAS, {"shadow_model_version_id": CANDIDATE, **verdicts})
+    await shadows.keep(ALIAS, {"shadow_model_version_id": CANDIDATE})
+    await shadows.keep(ALIAS, {"shadow_model_version_id": "tiny@9", **verdicts})
+    promoted = await promote(services.clients, ASKED, shadows)
+    assert "4 answers" in promoted.shadow and "3 conform, and 2 of those" in promoted.shadow
+    assert "2 only in the shadow, 1 only there" in promoted.shadow
+    assert services.alias.shadow_model_version_id == ("" if shadow == CANDIDATE else shadow)

@@ -66,7 +66,10 @@ def test_the_page_shows_the_pairs_of_the_aliases_that_have_some() -> None:
             "outcome": "different",
             "answer": {"content": "<b>"},
             "shadow_answer": {"content": None, "tool_calls": [CALL]},
+            "verdict": {"conforming": False, "cause": "bad_json", "sentence": "Half a call."},
+            "shadow_verdict": {"conforming": True, "cause": "", "sentence": "It is read."},
         }
     )
     html = render("deployments/aliases", aliases=aliases, pairs={"m:shadowed": [pair]})
+    assert "bad_json: Half a call." in html and "conforms" in html
     assert html.count("<table") == 1 and "look(" in html and "&lt;b&gt;" in html
