@@ -27,12 +27,13 @@ make_base() {
 }
 
 buildah inspect --type image "$base" >/dev/null 2>&1 || make_base
+digest=$(buildah inspect --type image --format '{{.FromImageDigest}}' "$base")
 [ $# -gt 0 ] || set -- registry test-runner evaluator trainer feedback ray-worker gateway
 mkdir -p build/images
 for target in "$@"; do
   started=$(date +%s)
   # shellcheck disable=SC2086
-  logged buildah bud --isolation chroot --layers --quiet --build-arg PYTHON="$base" --target "$target" \
+  logged buildah bud --isolation chroot --layers --quiet --build-arg PYTHON="$base@$digest" --target "$target" \
     --label "org.opencontainers.image.revision=$revision" ${IMAGES_BUILD_OPTIONS:-} --tag "drillyard/$target" .
   container=$(buildah from "drillyard/$target")
   root=$(buildah mount "$container")
