@@ -6,10 +6,14 @@ import itertools
 import os
 import random
 import socket
-from contextlib import suppress
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Final
 
 import psutil
+import pytest
 
 # Below those that the kernel lends to whoever connects, so that none is taken between here and a program's start, and
 # above those that Ray gives to its workers: a head whose own port lies among them refuses to start.
@@ -35,6 +39,28 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+@contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    """Mount a disk of memory on a new folder, which only root may do, for the length of the block."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("mounting needs root: run this test by sudo -E .venv/bin/pytest")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(disk: Path) -> Path:
+    """Write a file that takes what room a small disk has, and return it."""
+    filler = disk / "filler"
+    with suppress(OSError), filler.open("wb", buffering=0) as out:
+        while True:
+            out.write(bytes(4096))
+    return filler
 
 
 def command_of(process: psutil.Process) -> str:

@@ -18,12 +18,14 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import structlog
 from drillyard.storage.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.artifacts.garbage import ArtifactGarbage
 from services.chassis.calls import CallLimit
+from services.chassis.channel import open_channel
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
@@ -89,6 +91,12 @@ class Application:
     def on_stop(self, hook: Hook) -> None:
         """Await `hook` after the last RPC and job; hooks run in reverse order, each one even if another fails."""
         self._on_stop.append(hook)
+
+    def open_channel(self, address: str) -> grpc.aio.Channel:
+        """Open a channel to another service, which need not be there yet; it is closed as this one stops."""
+        channel = open_channel(address, token=self.token, deadline_seconds=self.settings.call_seconds)
+        self.on_stop(channel.close)
+        return channel
 
     def keep_doing(self, name: str, work: Hook) -> None:
         """Do endless work for as long as the service runs; one that breaks again and again ends the service."""

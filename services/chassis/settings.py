@@ -88,6 +88,12 @@ class ServiceSettings(BaseSettings):
     reflection: bool = Field(default=False, description="Tell what RPCs there are; for development.")
     max_calls: int = Field(default=256, ge=1, le=100_000, description="Calls that are answered at once.")
     max_watches: int = Field(default=1000, ge=1, le=100_000, description="Streams of events that are open at once.")
+    call_seconds: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        description="A call of another service has so long; a job asks again, with more time.",
+    )
     drain_grace_seconds: float = Field(default=10.0, ge=0, le=3600)
     lease_seconds: float = Field(
         default=30.0,

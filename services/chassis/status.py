@@ -37,6 +37,7 @@ _MAX_FIELDS = 4
 _LARGER = re.compile(r"((?:CLIENT|SERVER): (?:Sent|Received)) message larger than max \((\d+) vs\. (\d+)\)")
 _ANSWERS = ("SERVER: Sent", "CLIENT: Received")
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_LATE = "The service did not answer in time."
 _PEER_AWAY = "Check that the service runs and that its address is right, then try again."
 _PEER_STATUSES = (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAUTHENTICATED)
 _NEXT_STEPS = {
@@ -86,7 +87,9 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     if info is None and (larger := _LARGER.search(error.details() or "")):
         return _too_large(larger)
     if info is None:
-        problem = error.details() or f"The call ended with {error.code().name}."
+        # What gRPC says of its own end of a call depends on where the call was.
+        late = _LATE if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else ""
+        problem = late or error.details() or f"The call ended with {error.code().name}."
         return cls(problem if problem.endswith((".", "!", "?")) else problem + ".", _NEXT_STEPS.get(error.code(), ""))
     facts = dict(info.metadata)
     problem, next_step = facts.pop("problem", ""), facts.pop("next_step", "")

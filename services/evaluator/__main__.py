@@ -7,7 +7,6 @@ from functools import partial
 from drillyard.evaluator.v1 import evaluator_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
-from services.chassis.channel import open_channel
 from services.chassis.settings import load_settings
 from services.evaluator.clients.generation import GenerationClient
 from services.evaluator.clients.registry import RegistryClient
@@ -26,12 +25,7 @@ from services.evaluator.usecases.verdicts import VerdictUseCases
 
 async def wire(app: Application, settings: EvaluatorSettings) -> None:
     """Choose the adapters and connect them."""
-    registry, test_runner = (
-        open_channel(settings.registry_address, token=app.token),
-        open_channel(settings.test_runner_address, token=app.token),
-    )
-    app.on_stop(registry.close)
-    app.on_stop(test_runner.close)
+    registry, test_runner = app.open_channel(settings.registry_address), app.open_channel(settings.test_runner_address)
     runs, store = TestRunnerClient(test_runner), SqlEvaluationStore(app.database)
     models = GenerationClient(test_runner, timeout_seconds=settings.grader_timeout_seconds)
     suites = RegistryClient(registry)

@@ -8,7 +8,6 @@ from functools import partial
 from drillyard.feedback.v1 import feedback_service_pb2_grpc
 
 from services.chassis.application import Application, run
-from services.chassis.channel import open_channel
 from services.chassis.settings import load_settings
 from services.feedback.clients.answers import GrpcCaseDocuments, GrpcJudge, GrpcTranscripts
 from services.feedback.clients.evaluator import GrpcEvaluator
@@ -75,10 +74,7 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         settings.evaluator_address,
         settings.trainer_address,
     )
-    channels = [open_channel(address, token=application.token) for address in addresses]
-    for channel in channels:
-        application.on_stop(channel.close)
-    registry, test_runner, evaluator, trainer = channels
+    registry, test_runner, evaluator, trainer = map(application.open_channel, addresses)
     services = Services(
         registry=GrpcRegistry(registry),
         test_runner=GrpcTestRunner(test_runner),

@@ -10,7 +10,6 @@ from typing import Protocol
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
-from services.chassis.channel import open_channel
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.machine.secrets import Secrets
@@ -86,9 +85,7 @@ async def wire(
     app: Application, settings: TestRunnerSettings, *, workers: Workers | None = None, doctor: Doctor | None = None
 ) -> None:
     """Choose the adapters and connect them; `workers` and `doctor` take the place of processes."""
-    channel = open_channel(settings.registry_address, token=app.token)
-    app.on_stop(channel.close)
-    registry, store = RegistryClient(channel), SqlRunStore(app.database)
+    registry, store = RegistryClient(app.open_channel(settings.registry_address)), SqlRunStore(app.database)
     telemetry, policy = TestRunnerTelemetry(app.telemetry), _policy(settings, app.token)
     limits, jobs = _limits(settings), app.jobs.store
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from drillyard.trainer.v1 import trainer_service_pb2_grpc as rpc
 
 from services.chassis.application import Application, run
-from services.chassis.channel import open_channel
 from services.chassis.machine.kubernetes.client import KubernetesClient
 from services.chassis.machine.memory import share_of_memory_bytes
 from services.chassis.settings import load_settings
@@ -39,10 +38,8 @@ _ANY = ("0.0.0.0", "::", "[::]")
 
 async def wire(app: Application, settings: TrainerSettings, *, backend: TrainingBackend | None = None) -> None:
     """Choose the adapters and connect them; `backend` takes the place of Ray."""
-    channel = open_channel(settings.registry_address, token=app.token)
-    app.on_stop(channel.close)
     folder = settings.service_dir("trainer")
-    store, registry = SqlTrainingStore(app.database), RegistryClient(channel)
+    store, registry = SqlTrainingStore(app.database), RegistryClient(app.open_channel(settings.registry_address))
     folders = LocalCheckpoints(folder / "checkpoints")
     checkpoints = StoredCheckpoints(store, app.artifacts, folders)
     to = Adapters(

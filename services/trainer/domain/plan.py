@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from services.chassis.errors import ServiceError
 from services.chassis.wire import from_document, to_document
 from services.trainer.domain.preflight import SuiteFile
 from services.trainer.domain.spec import TrainingJobSpec
@@ -59,10 +60,17 @@ class AttemptPlan:
 
     @classmethod
     def from_json(cls, text: str) -> AttemptPlan:
-        """Return what `to_json` was called on."""
-        document = json.loads(text)
-        suites = tuple(SuiteFile(**suite) for suite in document["suites"])
-        return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"]), "suites": suites})
+        """Return what `to_json` was called on.
+
+        Raises:
+            ValueError: The text is torn, or another release's.
+        """
+        try:
+            document = json.loads(text)
+            suites = tuple(SuiteFile(**suite) for suite in document["suites"])
+            return cls(**document | {"spec": from_document(TrainingJobSpec, document["spec"]), "suites": suites})
+        except (ValueError, TypeError, KeyError, ServiceError) as error:
+            raise ValueError("The attempt's plan is torn, or of another release.") from error
 
     @classmethod
     def read(cls, path: Path) -> AttemptPlan:

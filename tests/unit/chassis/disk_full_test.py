@@ -1,7 +1,6 @@
-"""What happens on a disk that fills up: a small memory filesystem, which only root may mount."""
+"""What happens on a disk that fills up: a small one of memory."""
 
 import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,27 +12,23 @@ from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import ResourceExhausted
 from services.chassis.jobs import SqlJobStore
+from tests.machine import fill, small_disk
 
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(disk)]
-    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("mounting needs root: sudo -E .venv/bin/pytest tests/unit/chassis/disk_full_test.py")
-    yield disk
-    subprocess.run(["umount", "--lazy", str(disk)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", 4) as folder:
+        yield folder
 
 
 def files_below(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-async def test_an_artifact_that_does_not_fit_leaves_nothing(small_disk: Path, tmp_path: Path) -> None:
-    root = small_disk / "artifacts"
+async def test_an_artifact_that_does_not_fit_leaves_nothing(disk: Path, tmp_path: Path) -> None:
+    root = disk / "artifacts"
     store = ArtifactStore(root.as_uri(), sources=(tmp_path.as_uri(),))
     kept = await store.put_bytes(b"kept")
     before = files_below(root)
@@ -54,17 +49,13 @@ async def test_an_artifact_that_does_not_fit_leaves_nothing(small_disk: Path, tm
     await store.put_bytes(bytes(2 * MEGABYTE))
 
 
-async def test_a_job_that_cannot_be_stored_is_refused_and_the_store_goes_on(small_disk: Path) -> None:
-    database = Database.open(f"sqlite+aiosqlite:///{small_disk}/state.db")
+async def test_a_job_that_cannot_be_stored_is_refused_and_the_store_goes_on(disk: Path) -> None:
+    database = Database.open(f"sqlite+aiosqlite:///{disk}/state.db")
     await migrate(database, JOB_MIGRATIONS)
     store = SqlJobStore(database)
     kept = await store.create("drill", "r1", {})
-    filler = small_disk / "filler"
-    with pytest.raises(OSError, match="space"), filler.open("wb") as out:
-        while True:
-            out.write(bytes(4096))
-            out.flush()
-    with pytest.raises(ResourceExhausted, match=str(small_disk)):
+    filler = fill(disk)
+    with pytest.raises(ResourceExhausted, match=str(disk)):
         for n in range(200):
             await store.create("drill", f"full{n}", {"text": "x" * 10_000})
     stored, _ = await store.list("drill", 200)

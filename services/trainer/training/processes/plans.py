@@ -20,14 +20,20 @@ class PlanSocket:
 
     def __init__(self, path: Path) -> None:
         self.is_stopped = False
-        self._plans: queue.SimpleQueue[AttemptPlan | None] = queue.SimpleQueue()
+        self._plans: queue.SimpleQueue[AttemptPlan | ValueError | None] = queue.SimpleQueue()
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.connect(str(path))
         threading.Thread(target=self._receive, name="plans", daemon=True).start()
 
     def __iter__(self) -> Iterator[AttemptPlan]:
-        """Wait for the next plan; end when there will be none."""
+        """Wait for the next plan; end when there will be none.
+
+        Raises:
+            ValueError: It cannot be read.
+        """
         while (plan := self._plans.get()) is not None:
+            if isinstance(plan, ValueError):
+                raise plan
             yield plan
 
     def done(self, outcome: AttemptOutcome) -> None:
@@ -42,5 +48,9 @@ class PlanSocket:
     def _receive(self) -> None:
         with self._socket.makefile("r", encoding="utf-8") as lines:
             for line in lines:
-                self._plans.put(AttemptPlan.from_json(line))
+                try:
+                    self._plans.put(AttemptPlan.from_json(line))
+                except ValueError as error:
+                    # The process ends by it, and does not wait for what will not come.
+                    self._plans.put(error)
         self._plans.put(None)
