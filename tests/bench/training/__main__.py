@@ -88,13 +88,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--budget", type=float, default=300.0, help="seconds after which no further pair is begun")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default=faster_dtype(), help="of our base weights")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), help="of our base weights; default: the faster")
     parser.add_argument("--threads", type=int, default=usable_cores())
     parser.add_argument("--prefix", type=int, default=1446, help="tokens that the rows begin with")
     parser.add_argument("--own", type=int, default=62, help="tokens of a row behind them")
     parser.add_argument("--batch", type=int, default=32, help="our rows of a step of SFT; half as many pairs of DPO")
-    parser.add_argument("--peer-rows", type=int, default=1, help="a peer's rows of a step")
-    parser.add_argument("--peer-batch", type=int, default=1, help="rows that a peer computes at once; 0: all of a step")
+    parser.add_argument("--peer-rows", type=int, help="a peer's rows of a step; default: 1, on a GPU as many as ours")
+    parser.add_argument(
+        "--peer-batch",
+        type=int,
+        help="rows that a peer computes at once; 0: all of a step; default: 1, on a GPU its own default and all",
+    )
     parser.add_argument(
         "--best", type=int, help="a peer's best setting, by its number in an earlier trial; none is made"
     )
@@ -106,7 +110,11 @@ def _options() -> argparse.Namespace:
         "--short", type=int, nargs="+", default=(256, 512, 1000), help="tokens that rows of short share"
     )
     parser.add_argument("--remark", default="", help="kept with the results, such as that the machine is busy")
-    return parser.parse_args()
+    options = parser.parse_args()
+    options.dtype = options.dtype or faster_dtype(options.device)
+    if options.peer_rows is None:
+        options.peer_rows = options.batch if options.device == "cuda" else 1
+    return options
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -7,20 +7,27 @@ from contextlib import closing
 from dataclasses import replace
 
 from tests.bench.pairs import Comparison
-from tests.bench.training.bench import Bench
+from tests.bench.training.bench import OPEN, Bench
 from tests.bench.training.sides import Setting, comparison
 from tests.bench.training.workload import GROUP, QUESTION, Drawing
 
 
 def long_prompts(bench: Bench) -> Iterator[Comparison]:
-    """The update of GRPO on a group of stored rollouts behind a long prompt, TRL with one row at once and all."""
+    """The update of GRPO on a group of stored rollouts behind a long prompt, TRL with one row at once and all.
+
+    With one row at once also without its gradient checkpointing, for which all rows have no room.
+    """
     options = bench.options
     drawing = Drawing(bench.vocabulary, prefix=options.long - QUESTION, own=options.own)
     work = drawing.rollouts(1, length=options.new)
     sides = replace(bench.sides, max_tokens=max(options.max_tokens, options.long + GROUP * options.new))
-    for batch in (1, GROUP):
-        setting = Setting("trl", options.dtype, batch=batch)
-        name = f"grpo_long_trl_{batch}_at_once"
+    settings = {
+        "1_at_once": Setting("trl", options.dtype, batch=1),
+        "1_at_once_open": Setting("trl", options.dtype, batch=1, options=OPEN),
+        f"{GROUP}_at_once": Setting("trl", options.dtype, batch=GROUP),
+    }
+    for label, setting in settings.items():
+        name = f"grpo_long_trl_{label}"
         with closing(sides.start(bench.ours, work)) as ours, closing(sides.start(setting, work)) as peer:
             steps = bench.in_turn(name, ours, peer)
         details = {"rho": round(work.rho, 2), "prompt": options.long, "setting": str(setting)}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 
 from tests.bench.pairs import Comparison, comparison_of
-from tests.bench.training.bench import TRL_DEFAULT, Bench
+from tests.bench.training.bench import Bench
 from tests.bench.training.sides import Setting
 
 _EQUAL = 16
@@ -21,7 +22,7 @@ def peaks(bench: Bench) -> Iterator[Comparison]:
     print(f"  memory: {small:.2f} GB at {_EQUAL} rows, {large:.2f} GB at {_LARGE}", flush=True)
     details = {"unit": "GB", "meaning": f"{_LARGE} rows against {_EQUAL}"}
     yield comparison_of("memory_growth", [(large, small)], details)
-    setting = Setting("trl", TRL_DEFAULT.dtype, batch=0)
+    setting = replace(bench.trl_default, batch=0)
     theirs = _peak(bench, setting, _EQUAL)
     details = {"unit": "GB", "rows": str(_EQUAL), "setting": str(setting)}
     yield comparison_of("memory_trl_default", [(small, theirs)], details)

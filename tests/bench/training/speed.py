@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from tests.bench.pairs import Comparison
-from tests.bench.training.bench import TRL_DEFAULT, Bench
+from tests.bench.training.bench import Bench
 from tests.bench.training.sides import Setting, comparison
 from tests.bench.training.workload import GROUP, Work
 
 
 def behind_a_prefix(bench: Bench) -> Iterator[Comparison]:
     """SFT against TRL's defaults."""
-    yield _compared(bench, "sft_trl_default", bench.drawing().examples(bench.options.batch), TRL_DEFAULT)
+    yield _compared(bench, "sft_trl_default", bench.drawing().examples(bench.options.batch), bench.trl_default)
 
 
 def behind_a_prefix_at_best(bench: Bench) -> Iterator[Comparison]:
@@ -50,11 +50,11 @@ def preferences(bench: Bench) -> Iterator[Comparison]:
 def rollouts(bench: Bench) -> Iterator[Comparison]:
     """GRPO: the update on the same stored rollouts, and the step in which each side writes rollouts of its own first.
 
-    The peer does one prompt's group at a time.
+    The peer does one prompt's group in a step, on a GPU those of all prompts.
     """
     work = bench.drawing().rollouts(bench.options.prompts, length=bench.options.new)
     best = bench.fastest(bench.trl)
-    peer_work = work.first(GROUP)
+    peer_work = work if bench.on_gpu else work.first(GROUP)
     with (
         closing(bench.sides.start(bench.ours, work, generates=True)) as ours,
         closing(bench.sides.start(best, peer_work, generates=True)) as peer,
@@ -74,7 +74,7 @@ def _alone(bench: Bench, settings: Sequence[Setting]) -> Comparison:
 
 def _compared(bench: Bench, name: str, work: Work, setting: Setting, *, num_peer_rows: int = 0) -> Comparison:
     peer_work = work.first(num_peer_rows or bench.options.peer_rows)
-    setting = replace(setting, batch=min(bench.options.peer_batch, len(peer_work.rows)))
+    setting = replace(setting, batch=min(setting.batch, len(peer_work.rows)))
     with (
         closing(bench.sides.start(bench.ours, work)) as ours,
         closing(bench.sides.start(setting, peer_work)) as peer,
