@@ -135,7 +135,7 @@ bench: setup ## Measure judging, evaluating, and training and generation behind 
 
 .PHONY: bench-gpu
 bench-gpu: setup ## Test and measure training on a GPU against TRL; here it needs one (BENCH_TRAINING=options)
-	pytest -q tests/unit/lm/generation/device_test.py tests/unit/lm/training tests/unit/trainer/loop && python -m tests.bench.training --device cuda --dtype bfloat16 --only sft_default,sft_best,dpo,grpo,long,short $(BENCH_TRAINING)
+	pytest -q tests/unit/lm/generation/device_test.py tests/unit/lm/training tests/unit/trainer/loop tests/integration/faults/gpu_training_test.py && python -m tests.bench.training --device cuda --only sft_default,sft_best,dpo,grpo,long,short $(BENCH_TRAINING)
 
 ##@ Nightly
 .PHONY: storm
