@@ -99,13 +99,12 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     suites = TestSuiteUseCases(
         test_suites, artifacts, adoption=adoption, files=checked, readers=SUITE_READERS, built_in=built_in_suites()
     )
-    shipping = wire_shipping(application, settings, models, policy=policy, adoption=adoption, files=files)
+    stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=RowFiles(workspace))
+    shipping = wire_shipping(application, settings, models, policy=policy, adoption=adoption, datasets=stored)
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)
     versions = ModelUseCases(models, artifacts, adoption=adoption, files=files, users=(shipping.uses,))
-    row_files = RowFiles(workspace)
-    stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=row_files)
     application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_DATASETS_AT_ONCE)
     servicer = RegistryServicer(
         models=versions,

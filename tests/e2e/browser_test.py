@@ -146,7 +146,9 @@ def _import(page: Page, url: str, box: str, content: str) -> None:
     page.locator(f"#{box}-start").click()
 
 
-def test_files_are_imported_by_jobs_that_say_what_came_of_them(page: Page, url: str) -> None:
+def test_files_are_imported_and_published_by_jobs_that_say_what_came_of_them(
+    page: Page, url: str, tmp_path: Path
+) -> None:
     chat = [{"role": "user", "content": "Name a colour."}, {"role": "assistant", "content": "Blue."}]
     imports = page.locator("#dataset-imports")
     _import(page, f"{url}/datasets", "dataset-import", "no row")
@@ -155,6 +157,11 @@ def test_files_are_imported_by_jobs_that_say_what_came_of_them(page: Page, url: 
     expect(imports).to_contain_text("Registered as chats@1")
     imports.get_by_role("link", name="chats@1").click()
     expect(page.locator("#dataset-mix h2")).to_have_text("chats@1")
+    page.get_by_role("button", name="Publish").first.click()
+    page.get_by_label("Publish the open version to").fill(f"folder:{tmp_path}/chats")
+    page.locator("#dataset-publish-publish").click()
+    expect(page.locator("#dataset-publications")).to_contain_text(f"There as {tmp_path}/chats")
+    assert (tmp_path / "chats" / "data" / "train.parquet").is_file()
 
     item = {"chat": {"messages": chat}, "rating": {"value": 1}, "author": "ann"}
     _import(page, f"{url}/feedback", "feedback-import", json.dumps(item))

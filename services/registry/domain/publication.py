@@ -10,6 +10,7 @@ from typing import ClassVar
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job
 from services.chassis.wire.documents import from_document
+from services.registry.domain.dataset import DatasetFileForm
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 
 PUBLICATION_KIND = "publication"
@@ -22,6 +23,7 @@ class PublicationPhase(StrEnum):
 
     VERIFY = "verify"
     SEND = "send"
+    WRITE = "write"
 
 
 class DestinationKind(StrEnum):
@@ -84,12 +86,14 @@ class Destination:
 
 @dataclass(frozen=True)
 class PublicationSpec:
-    """What is published where."""
+    """What is published where: a version of a model or, where it has an id, of a dataset."""
 
     MESSAGE: ClassVar[str] = "drillyard.registry.v1.publication_pb2.PublicationSpec"
 
     model_version_id: str
     destination: Destination
+    dataset_version_id: str = ""
+    dataset_form: DatasetFileForm = DatasetFileForm.PARQUET
 
 
 @dataclass(frozen=True)
@@ -111,18 +115,31 @@ class Package:
 
     Attributes:
         publication_id: Names what it prepares, so that a repeat finds and removes it.
+        version_id: The version.
+        size_bytes: All that is sent.
         folder: The version's verified files.
+        is_dataset: A hub keeps datasets apart.
     """
 
     publication_id: str
-    version: ModelVersion
+    version_id: str
+    size_bytes: int
     folder: Path
     destination: Destination
+    is_dataset: bool = False
 
 
 def publication_of(job: Job) -> Publication:
     """Return the publication that `job` does."""
     return Publication(from_document(PublicationSpec, job.spec), job)
+
+
+def check_takes_datasets(destination: Destination) -> None:
+    """Raise InvalidArgument unless the place takes datasets."""
+    if destination.kind not in (DestinationKind.FOLDER_PATH, DestinationKind.HUB_ID):
+        raise InvalidArgument(
+            "A dataset goes to a folder or to a hub.", "Set folder_path or hub_id.", field="destination"
+        )
 
 
 def check_kind(version: ModelVersion, destination: Destination) -> None:

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import model_version_not_found
-from services.registry.domain.publication import DestinationKind, Package, PublicationPhase, publication_of
+from services.registry.domain.publication import (
+    DestinationKind,
+    Package,
+    PublicationPhase,
+    PublicationSpec,
+    publication_of,
+)
+from services.registry.jobs.dataset_folder import DatasetFolders
 from services.registry.jobs.phases import phase_told
 from services.registry.ports import Artifacts, ModelStore
 from services.registry.ports.shipping import Publisher
@@ -24,25 +32,39 @@ class PublicationJob:
     publishers: Mapping[DestinationKind, Publisher]
     models: ModelStore
     artifacts: Artifacts
+    datasets: DatasetFolders
 
     async def run(self, context: JobContext) -> Json:
         """Publish and return where the version is.
 
         Raises:
             NotFound: The version was deleted.
-            AlreadyExists: The place has another model of that name, which is not to be replaced.
+            AlreadyExists: The place has something else of that name, which is not to be replaced.
             FailedPrecondition: The stored bytes are damaged, or the place refuses them.
             PermissionDenied: The place does not let this caller write.
         """
         spec = publication_of(context.job).spec
+        lent = self._dataset_package if spec.dataset_version_id else self._model_package
+        async with lent(context, spec) as package, phase_told(context, PublicationPhase.SEND, "Sending.") as progress:
+            return {"location": await self.publishers[spec.destination.kind].publish(package, progress)}
+
+    @asynccontextmanager
+    async def _model_package(self, context: JobContext, spec: PublicationSpec) -> AsyncIterator[Package]:
         version = await self.models.get_version(version_ref(spec.model_version_id))
         if version is None:
             raise model_version_not_found(spec.model_version_id)
         async with phase_told(context, PublicationPhase.VERIFY, "Verifying what is stored."):
             folder = await patiently(lambda: self.artifacts.local_path(version.artifact.uri), _STORE)
-        package = Package(context.job.job_id, version, folder, spec.destination)
-        async with phase_told(context, PublicationPhase.SEND, "Sending the files.") as progress:
-            return {"location": await self.publishers[spec.destination.kind].publish(package, progress)}
+        size_bytes = version.artifact.size_bytes
+        yield Package(context.job.job_id, version.version_id, size_bytes, folder, spec.destination)
+
+    @asynccontextmanager
+    async def _dataset_package(self, context: JobContext, spec: PublicationSpec) -> AsyncIterator[Package]:
+        with self.datasets.place(context.job.job_id) as folder:
+            async with phase_told(context, PublicationPhase.WRITE, "Writing the files."):
+                size_bytes = await self.datasets.write(spec.dataset_version_id, spec.dataset_form, folder)
+            version_id = spec.dataset_version_id
+            yield Package(context.job.job_id, version_id, size_bytes, folder, spec.destination, is_dataset=True)
 
     async def clean_up(self, context: JobContext) -> Json:
         """Remove what a publication that was cancelled or given up has prepared."""

@@ -11,7 +11,9 @@ from services.chassis.machine.hosts import HostPolicy
 from services.protocols.profile import UnknownProfile, get_profile
 from services.registry.domain.export import EXPORT_KIND, ExportForm
 from services.registry.domain.publication import PUBLICATION_KIND, DestinationKind
+from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.workspace import Workspace
+from services.registry.jobs.dataset_folder import DatasetFolders
 from services.registry.jobs.export import ExportJob
 from services.registry.jobs.exporters.folders import AdapterWriter, MergedWriter
 from services.registry.jobs.exporters.gguf import GgufAdapterWriter, GgufWriter
@@ -21,10 +23,11 @@ from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.jobs.publishers.hub import HubPublisher
 from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.jobs.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
-from services.registry.ports import ModelFiles, ModelStore
+from services.registry.ports import ModelStore
 from services.registry.ports.shipping import FormWriter, Publisher
 from services.registry.settings import RegistrySettings
 from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.publication import PublicationUseCases
 from services.registry.usecases.version_use import JobUses
@@ -46,7 +49,7 @@ def wire_shipping(
     *,
     policy: HostPolicy,
     adoption: Adoption,
-    files: ModelFiles,
+    datasets: DatasetUseCases,
 ) -> Shipping:
     """Choose the writers and the publishers, and let the application's runner do both kinds of jobs."""
     workspace = Workspace(settings.service_dir("registry") / "exports", "export")
@@ -55,13 +58,13 @@ def wire_shipping(
     application.garbage.add(workspace.garbage)
     jobs, artifacts, runner = application.jobs.store, application.artifacts, application.jobs.runner
     writers, publishers = form_writers(), _publishers(settings, policy)
-    export_job = ExportJob(writers, models, artifacts, adoption, files, workspace, profile_digest)
+    export_job = ExportJob(writers, models, artifacts, adoption, FolderFacts(), workspace, profile_digest)
     runner.register(EXPORT_KIND, export_job.run, limit=settings.num_exports)
-    publication_job = PublicationJob(publishers, models, artifacts)
+    publication_job = PublicationJob(publishers, models, artifacts, DatasetFolders(datasets, workspace))
     runner.register(PUBLICATION_KIND, publication_job.run, limit=settings.num_exports, cleanup=publication_job.clean_up)
     return Shipping(
         ExportUseCases(jobs, models, writers, check_profile),
-        PublicationUseCases(jobs, models, publishers),
+        PublicationUseCases(jobs, models, datasets, publishers),
         JobUses(jobs, (EXPORT_KIND, PUBLICATION_KIND)),
     )
 

@@ -32,5 +32,5 @@ class RowFiles(Protocol):
             TooLarge: It needs more than it may.
         """
 
-    async def write(self, path: Path, form: DatasetFileForm, out: Path) -> None:
-        """Write the rows of a dataset's file in a form."""
+    async def write(self, path: Path, form: DatasetFileForm, out: Path, split: str = "") -> None:
+        """Write the rows of a dataset's file in a form; only those of a split where one is named."""

@@ -28,6 +28,7 @@ from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports import Artifacts, DatasetStore
 from services.registry.ports.rows import ReadReport, RowFiles
 from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.row_index import RowIndex, row_index
 
 MAX_DATASET_BYTES = 2 * 1024**3
 _ROWS_TOLD = 5000
@@ -148,6 +149,19 @@ class DatasetUseCases:
             async with self._files.place():
                 await self._row_files.write(path, form, out)
             yield out
+
+    async def index(self, version: DatasetVersion) -> RowIndex:
+        """Return what a version is made of, and where its rows are."""
+        return await asyncio.to_thread(row_index, await self._artifacts.local_path(version.artifact.uri))
+
+    async def write_split(self, version: DatasetVersion, split: str, form: DatasetFileForm, out: Path) -> None:
+        """Write the rows of one split to a file.
+
+        Raises:
+            Busy: As many files as are allowed are being read.
+        """
+        async with self._files.place():
+            await self._row_files.write(await self._artifacts.local_path(version.artifact.uri), form, out, split)
 
     async def delete_version(self, text: str) -> None:
         """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.

@@ -69,7 +69,7 @@ class DatasetRowUseCases:
             NotFound: It isn't there.
         """
         version = await self._datasets.get_version(text)
-        index = await asyncio.to_thread(row_index, await self._path(version))
+        index = await self._datasets.index(version)
         return DatasetMix(version, index.parts, index.num_pairs)
 
     async def revise(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from services.chassis.errors import Unimplemented
+from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.jobs import Job, JobResource, JobStore
 from services.chassis.wire.documents import to_document
 from services.registry.domain.identifiers import check_request_id, version_ref
@@ -16,19 +16,28 @@ from services.registry.domain.publication import (
     Publication,
     PublicationSpec,
     check_kind,
+    check_takes_datasets,
     publication_of,
 )
 from services.registry.ports import ModelStore
 from services.registry.ports.shipping import Publisher
+from services.registry.usecases.dataset import DatasetUseCases
 
 
 class PublicationUseCases:
     """Starts publications; `resource` does what every kind of job lets callers do."""
 
-    def __init__(self, jobs: JobStore, models: ModelStore, publishers: Mapping[DestinationKind, Publisher]) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        models: ModelStore,
+        datasets: DatasetUseCases,
+        publishers: Mapping[DestinationKind, Publisher],
+    ) -> None:
         self.resource = JobResource(jobs, PUBLICATION_KIND, "publication", _load)
         self._jobs = jobs
         self._models = models
+        self._datasets = datasets
         self._publishers = publishers
 
     async def create(self, request_id: str, spec: PublicationSpec) -> Publication:
@@ -36,21 +45,39 @@ class PublicationUseCases:
 
         Raises:
             NotFound: There is no such version.
-            InvalidArgument: The place is none, or takes no version of this kind.
+            InvalidArgument: The place is none, or takes no version of this kind; or not one version is named.
             Unimplemented: This installation cannot publish there.
             AlreadyExists: The request_id was used with other words.
         """
         check_request_id(request_id)
+        if bool(spec.model_version_id) == bool(spec.dataset_version_id):
+            raise InvalidArgument(
+                "A publication is of one version.",
+                "Set model_version_id or dataset_version_id.",
+                field="model_version_id",
+            )
+        whole = await (self._of_dataset(spec) if spec.dataset_version_id else self._of_model(spec))
+        self._publisher(spec).check(spec.destination)
+        return publication_of(await self._jobs.create(PUBLICATION_KIND, request_id, to_document(whole)))
+
+    async def _of_dataset(self, spec: PublicationSpec) -> PublicationSpec:
+        version = await self._datasets.get_version(spec.dataset_version_id)
+        check_takes_datasets(spec.destination)
+        return replace(spec, dataset_version_id=version.version_id)
+
+    async def _of_model(self, spec: PublicationSpec) -> PublicationSpec:
         version = await self._models.get_version(version_ref(spec.model_version_id))
         if version is None:
             raise model_version_not_found(spec.model_version_id)
+        self._publisher(spec)
+        check_kind(version, spec.destination)
+        return replace(spec, model_version_id=version.version_id)
+
+    def _publisher(self, spec: PublicationSpec) -> Publisher:
         kind = spec.destination.kind
         if kind not in self._publishers:
             raise Unimplemented(f"Nothing is published to {kind.value} here.", "Choose another place.")
-        check_kind(version, spec.destination)
-        self._publishers[kind].check(spec.destination)
-        whole = replace(spec, model_version_id=version.version_id)
-        return publication_of(await self._jobs.create(PUBLICATION_KIND, request_id, to_document(whole)))
+        return self._publishers[kind]
 
 
 async def _load(jobs: Sequence[Job]) -> list[Publication]:

@@ -101,6 +101,21 @@ def test_an_adapter_goes_to_an_ollama_store_and_as_itself(stack: Stack, tmp_path
     assert header.text("adapter.type") == "lora"
 
 
+def test_a_dataset_goes_to_a_folder_with_its_card(stack: Stack, tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row))
+    stack.run("datasets", "import", "mine", str(tmp_path / "rows.jsonl"))
+    place = f"folder:{tmp_path}/out"
+    publication = stack.run("datasets", "publish", "mine", "--to", place, "--form", "messages")
+    assert publication["spec"]["dataset_version_id"] == "mine@1"
+    assert json.loads((tmp_path / "out/data/train.jsonl").read_text()) == row
+    assert "path: " not in (tmp_path / "out/README.md").read_text().split("---")[2]
+    body = {"dataset_version_id": "mine", "destination": {"folder_path": f"{tmp_path}/parquet"}}
+    spec = stack.gateway.post("/publications", body)["publication"]["spec"]
+    assert spec["dataset_form"] == "DATASET_FILE_FORM_PARQUET"
+    assert stack.run("datasets", "publish", "mine", "--to", "ollama:mine", exit_code=2)["code"] == "INVALID_ARGUMENT"
+
+
 def test_what_cannot_be_shipped_is_refused_in_one_sentence(stack: Stack, tmp_path: Path) -> None:
     unknown = stack.run("models", "export", "tuned", "--as", "gguf:Q9", exit_code=2)
     assert "Q4_K_M" in unknown["next_step"]
@@ -113,4 +128,5 @@ def test_what_cannot_be_shipped_is_refused_in_one_sentence(stack: Stack, tmp_pat
 
 def test_lists_tell_what_was_shipped(stack: Stack) -> None:
     assert {item["job"]["state"] for item in stack.run("exports", "list")} == {"JOB_STATE_SUCCEEDED"}
-    assert stack.run("publications", "list")[-1]["location"]
+    publications = stack.run("publications", "list")
+    assert publications[-1]["location"] and publications[0]["spec"]["dataset_version_id"] == "mine@1"

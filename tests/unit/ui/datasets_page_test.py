@@ -46,7 +46,7 @@ async def test_tokens_are_shown_beside_what_a_version_is_made_of() -> None:
     )
     application: Any = SimpleNamespace(state=SimpleNamespace(clients=clients))
     unused: Any = None
-    page = _Page(ServiceCache(application), unused, unused)
+    page = _Page(ServiceCache(application), unused, unused, unused)
     html = await page._mix("mine@1", "", "tiny@1")
     assert "1,234" in html and "4 of about 10" in html
     (spec,) = requests

@@ -77,6 +77,7 @@ _WRITING: Mapping[str, AccessScope] = {
     "ui.training_jobs.datasets.page:_Page.drop": AccessScope.TRAIN,
     "ui.training_jobs.datasets.page:_Page.save": AccessScope.TRAIN,
     "ui.training_jobs.datasets.page:_Page.start": AccessScope.TRAIN,
+    "ui.training_jobs.datasets.publish_box:PublishBox.publish": AccessScope.PUBLISH,
     "ui.training_jobs.page:_Page.act": AccessScope.TRAIN,
     "ui.training_jobs.page:_Page.drop_dataset": AccessScope.TRAIN,
     "ui.training_jobs.page:_Page.look": AccessScope.TRAIN,

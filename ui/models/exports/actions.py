@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from itertools import islice
+from typing import Literal, TypeAlias
+
 from drillyard.registry.v1.export_pb2 import CreateExportRequest, ExportSpec, ListExportsRequest
 from drillyard.registry.v1.publication_pb2 import CreatePublicationRequest, ListPublicationsRequest, PublicationSpec
 from google.protobuf.json_format import ParseDict
@@ -12,13 +16,21 @@ from ui.models.exports.forms import form_fields
 from ui.models.exports.views import ShippingView, export_view, publication_view
 
 _NUM_RECENT = 5
+_NUM_LOOKED_THROUGH = 50
+Noun: TypeAlias = Literal["model_version_id", "dataset_version_id"]
 
 
 async def read_shipping(clients: Clients) -> list[ShippingView]:
-    """Return the newest exports and publications."""
+    """Return the newest exports, and publications of models."""
     exports = await clients.registry.ListExports(ListExportsRequest(page_size=_NUM_RECENT))
-    publications = await clients.registry.ListPublications(ListPublicationsRequest(page_size=_NUM_RECENT))
-    return [*map(export_view, exports.exports), *map(publication_view, publications.publications)]
+    return [*map(export_view, exports.exports), *await read_publications(clients, "model_version_id")]
+
+
+async def read_publications(clients: Clients, noun: Noun) -> list[ShippingView]:
+    """Return the newest publications of models or of datasets."""
+    response = await clients.registry.ListPublications(ListPublicationsRequest(page_size=_NUM_LOOKED_THROUGH))
+    wanted = (one for one in response.publications if getattr(one.spec, noun))
+    return [publication_view(one) for one in islice(wanted, _NUM_RECENT)]
 
 
 async def start_export(clients: Clients, model_version_id: str, form: str, name: str) -> ShippingView:
@@ -33,14 +45,21 @@ async def start_export(clients: Clients, model_version_id: str, form: str, name:
 
 
 async def start_publication(
-    clients: Clients, model_version_id: str, destination: str, *, secret: str, replace: bool
+    clients: Clients, version: Mapping[str, str], destination: str, *, secret: str, replace: bool
 ) -> ShippingView:
     """Start to publish a version at a place such as `hf:owner/name`.
+
+    Args:
+        clients: The services.
+        version: Fields of a PublicationSpec that say what is published.
+        destination: The place.
+        secret: Name of the secret with a token for it; empty for none.
+        replace: Whether what has the name may be replaced.
 
     Raises:
         InvalidArgument: The text names no place.
     """
     place = destination_fields(destination, secret=secret, replace=replace)
-    fields = {"model_version_id": model_version_id, "destination": place}
+    fields = {**version, "destination": place}
     request = CreatePublicationRequest(spec=ParseDict(fields, PublicationSpec()))
     return publication_view((await clients.registry.CreatePublication(request)).publication)

@@ -31,23 +31,24 @@ def build(cache: ServiceCache, chosen: gr.State) -> None:
             label="Name of the new model", info="Empty for a name of its own.", max_length=100, elem_id="ship-name"
         )
         export = gr.Button("Export", elem_id="ship-export")
-        place = gr.Textbox(
-            label="Publish the open version to",
-            info="Such as hf:owner/name, ollama:name, folder:/path, oci:host/repository:tag.",
-            max_length=4096,
-            elem_id="ship-place",
-        )
-        secret = gr.Textbox(
-            label="Secret", info="Its name, not the token; empty for none.", max_length=64, elem_id="ship-secret"
-        )
-        replace = gr.Checkbox(label="Replace what has the name", value=False, elem_id="ship-replace")
-        publish = gr.Button("Publish", elem_id="ship-publish")
+        places = "Such as hf:owner/name, ollama:name, folder:/path, oci:host/repository:tag."
+        publish, fields = publishing("ship", places)
         message = parts.area("ship-message")
     shipping = parts.area("shipping")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     gr.on([parts.root().load, gr.Timer(parts.TICK_SECONDS).tick], box.refresh, [shown], [shipping, shown], **quiet)
     export.click(box.export, [chosen, form, name], [message], **quiet)
-    publish.click(box.publish, [chosen, place, secret, replace], [message], **quiet)
+    publish.click(box.publish, [chosen, *fields], [message], **quiet)
+
+
+def publishing(form: str, places: str) -> tuple[gr.Button, list[Any]]:
+    """Build a button that publishes, and the fields that say where to: place, secret, and whether to replace."""
+    place = gr.Textbox(label="Publish the open version to", info=places, max_length=4096, elem_id=f"{form}-place")
+    secret = gr.Textbox(
+        label="Secret", info="Its name, not the token; empty for none.", max_length=64, elem_id=f"{form}-secret"
+    )
+    replace = gr.Checkbox(label="Replace what has the name", value=False, elem_id=f"{form}-replace")
+    return gr.Button("Publish", elem_id=f"{form}-publish"), [place, secret, replace]
 
 
 class _Box:
@@ -60,7 +61,7 @@ class _Box:
 
     async def export(self, chosen: str, form: str, name: str) -> str:
         try:
-            _check_chosen(chosen)
+            check_chosen(chosen)
             begun = await start_export(self._cache.clients, chosen, form or "", name.strip())
         except ServiceError as error:
             return notice(error, "ship")
@@ -69,9 +70,13 @@ class _Box:
 
     async def publish(self, chosen: str, place: str, secret: str, replace: bool) -> str:
         try:
-            _check_chosen(chosen)
+            check_chosen(chosen)
             begun = await start_publication(
-                self._cache.clients, chosen, place.strip(), secret=secret.strip(), replace=replace
+                self._cache.clients,
+                {"model_version_id": chosen},
+                place.strip(),
+                secret=secret.strip(),
+                replace=replace,
             )
         except ServiceError as error:
             return notice(error, "ship")
@@ -79,9 +84,12 @@ class _Box:
         return done_notice(f"The publication of {chosen} to {begun.target} has begun.")
 
     async def _shipping(self) -> str:
-        return render("models/exports", shipping=await self._cache.read(read_shipping))
+        return render(
+            "models/exports", title="Exports and publications", shipping=await self._cache.read(read_shipping)
+        )
 
 
-def _check_chosen(chosen: str) -> None:
+def check_chosen(chosen: str) -> None:
+    """Raise InvalidArgument unless a version is open."""
     if not chosen:
         raise InvalidArgument("No version is open.", "Click on one in the list first.")

@@ -66,12 +66,17 @@ def export_model(
 
 def push_version(model: Version, place: Place, common: Common, follow_it: Follow = True) -> None:
     """Publish a version: nothing is visible under the name before it is whole."""
+    publish(model, {"model_version_id": model}, place, common, follow_it=follow_it)
+
+
+def publish(name: str, version: Document, place: Place, common: Common, *, follow_it: bool) -> None:
+    """Publish what the fields of a PublicationSpec in `version` name, and say where it is."""
     with connected(common) as gateway:
         destination = destination_fields(place.to, secret=place.secret, replace=place.replace)
-        body = {"model_version_id": model, "destination": destination}
-        publication = _done(gateway, "publications", body, f"Publish {model}", common, follow_it=follow_it)
+        body = {**version, "destination": destination}
+        publication = _done(gateway, "publications", body, f"Publish {name}", common, follow_it=follow_it)
         where = publication["location"]
-        sentence = f"{model} is at {where}." if where else f"{publication['publication_id']} has begun."
+        sentence = f"{name} is at {where}." if where else f"{publication['publication_id']} has begun."
         show(publication, as_json=common.as_json, table=lambda: _say(sentence))
 
 
@@ -97,7 +102,12 @@ def list_publications(common: Common) -> None:
     with connected(common) as gateway:
         items = gateway.every("/publications", "publications")
         rows = [
-            (item["publication_id"], item["spec"]["model_version_id"], item["location"], state_of(item["job"]))
+            (
+                item["publication_id"],
+                item["spec"]["model_version_id"] or item["spec"]["dataset_version_id"],
+                item["location"],
+                state_of(item["job"]),
+            )
             for item in items
         ]
         columns = ("publication", "version", "where", "state")

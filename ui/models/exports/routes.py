@@ -17,7 +17,8 @@ router.events(
 router.rpc(
     "POST /publications",
     "registry.CreatePublication",
-    "Start to publish a version: to a folder, a Hugging Face hub, Ollama or an OCI registry.",
+    "Start to publish a version: of a model to a folder, a hub, Ollama or an OCI registry; of a dataset to a folder or "
+    "a hub.",
 )
 router.rpc("GET /publications", "registry.ListPublications", "List publications, newest first.")
 router.rpc("GET /publications/{publication_id}", "registry.GetPublication", "Return one publication.")

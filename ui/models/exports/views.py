@@ -21,7 +21,7 @@ class ShippingView:
         result: The version that was made, or where the version is now; empty until then.
     """
 
-    model_version_id: str
+    version_id: str
     target: str
     result: str
     job: JobView
@@ -39,4 +39,6 @@ def publication_view(publication: Publication) -> ShippingView:
     """Return the view of a publication."""
     spec = publication.spec
     place = destination_text(spec.destination)
-    return ShippingView(spec.model_version_id, place, publication.location, job_view(publication.job))
+    return ShippingView(
+        spec.model_version_id or spec.dataset_version_id, place, publication.location, job_view(publication.job)
+    )

@@ -19,6 +19,7 @@ from ui.cli.jobs import add_delete_command, refuse_failed
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
 from ui.evaluations.feedback.commands import downloaded
+from ui.models.exports.commands import Place, publish
 from ui.models.sending import send_files
 from ui.training_jobs.commands import look
 from ui.training_jobs.preflight import token_facts
@@ -139,6 +140,19 @@ def export(
     with connected(common) as gateway:
         path = downloaded(gateway, f"/datasets/{version}/export", out, {"form": form})
         show({"path": str(path)}, as_json=common.as_json, table=lambda: print(f"The dataset is {path}"))
+
+
+@command(app, "publish")
+def publish_dataset(
+    version: Version,
+    place: Place,
+    common: Common,
+    form: Annotated[FileForm, typer.Option("--form", help="As for export.")] = "parquet",
+    follow_it: Follow = True,
+) -> None:
+    """Publish a dataset version, each split in a file beside a card: to folder:/PATH or hf:OWNER/NAME."""
+    fields = {"dataset_version_id": version, "dataset_form": f"DATASET_FILE_FORM_{form.upper()}"}
+    publish(version, fields, place, common, follow_it=follow_it)
 
 
 @command(app, "revise")

@@ -32,6 +32,7 @@ from ui.shared.fields import FieldForm, Values
 from ui.shared.jobs import job_view
 from ui.training_jobs.actions import LOOK_SECONDS
 from ui.training_jobs.datasets.import_box import ImportBox
+from ui.training_jobs.datasets.publish_box import PublishBox
 from ui.training_jobs.preflight import token_facts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -87,7 +88,7 @@ def build(cache: ServiceCache) -> None:
                 form.add("dataset_id", "profile_id", "form", "replay_share", "validation_share", "tag")
                 form.add("material_test_suite_version_ids", "evaluation_ids", "chat_dataset_version_id", "chat_share")
                 start = gr.Button("Build from feedback", variant="primary", elem_id="dataset-start")
-            imports = ImportBox(cache)
+            imports, publishing = ImportBox(cache), PublishBox(cache)
             datasets = parts.area("datasets")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("dataset-message")
@@ -99,8 +100,9 @@ def build(cache: ServiceCache) -> None:
                 with gr.Row():
                     save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
                     drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
-    page = _Page(cache, form, imports)
-    state, areas = [chosen, row_id, reason, places, shown], [imports.imports, datasets, mix, rows, shown]
+    page = _Page(cache, form, imports, publishing)
+    state = [chosen, row_id, reason, places, shown]
+    areas = [imports.imports, publishing.publications, datasets, mix, rows, shown]
     seen = [*state, model]
     parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     model.change(page.refresh, seen, areas, **_QUIET)
@@ -108,6 +110,7 @@ def build(cache: ServiceCache) -> None:
     started = start.click(page.start, set(form.components.values()), [message], **_QUIET)
     started.then(page.refresh, seen, areas, **_QUIET)
     imports.wire(page.refresh, seen, areas)
+    publishing.wire(chosen, page.refresh, seen, areas)
     opened = datasets.select(page.choose, None, [chosen, row_id, reason, places, editor], **_QUIET)
     opened.then(page.refresh, seen, areas, **_QUIET)
     mix.select(page.narrow, None, [reason, places], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
@@ -119,10 +122,11 @@ def build(cache: ServiceCache) -> None:
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, form: FieldForm, imports: ImportBox) -> None:
+    def __init__(self, cache: ServiceCache, form: FieldForm, imports: ImportBox, publishing: PublishBox) -> None:
         self._cache = cache
         self._form = form
         self._imports = imports
+        self._publishing = publishing
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
@@ -184,10 +188,12 @@ class _Page:
         self, chosen: str, row_id: str, reason: str, places: list[str], shown: dict[str, int], model: str
     ) -> list[Any]:
         imports = await html_or_notice(self._imports.html())
+        publications = await html_or_notice(self._publishing.html())
         datasets = await html_or_notice(self._datasets(chosen))
         mix = await html_or_notice(self._mix(chosen, reason, model))
         rows = await html_or_notice(self._rows(chosen, row_id, reason, places))
-        return [*parts.changed(shown, imports=imports, datasets=datasets, mix=mix, rows=rows), shown]
+        html = {"imports": imports, "publications": publications, "datasets": datasets, "mix": mix, "rows": rows}
+        return [*parts.changed(shown, **html), shown]
 
     async def _datasets(self, chosen: str) -> str:
         versions, builds = await self._cache.read(read_versions), await self._cache.read(read_builds)

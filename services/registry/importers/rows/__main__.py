@@ -22,12 +22,12 @@ from services.registry.domain.dataset import DatasetFormat, DatasetSource
 from services.registry.domain.jsonl import Line, LineError, scan_lines, told_fault
 from services.registry.importers.rows.chats import READERS, format_of, only_json, tools_of
 from services.registry.importers.rows.files import entries, is_lines
-from services.registry.importers.rows.written import write_lines, write_messages, write_parquet
+from services.registry.importers.rows.written import write_lines, write_messages, write_parquet, write_rows
 
 MAX_FAULTS = 20
 _ROWS_TOLD = 5000
 _KEPT = ("example_id", "split", "weight", "tool", "category", "cause", "reason", "profile_id", "feedback_item_id")
-_WRITERS = {"messages": write_messages, "parquet": write_parquet}
+_WRITERS = {"rows": write_rows, "messages": write_messages, "parquet": write_parquet}
 
 
 class _Reading:
@@ -124,9 +124,17 @@ def _stored(path: Path) -> Iterator[DatasetRow]:
 
 
 def main(task: str, source: str, out: str, options: str) -> None:
-    """Do one task: "read" a foreign file, or write one in the form that the task names."""
+    """Do one task: "read" a foreign file, or write one in the form that the task names.
+
+    Args:
+        task: As above.
+        source: The file to read.
+        out: The file to write.
+        options: How a foreign file is read, in JSON; else the split of which rows are written, empty for all.
+    """
     if task != "read":
-        _WRITERS[task](_stored(Path(source)), Path(out))
+        rows = _stored(Path(source))
+        _WRITERS[task]((row for row in rows if options in ("", row.split)), Path(out))
         _print(done=True)
         return
     settings = json.loads(options)

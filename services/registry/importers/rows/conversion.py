@@ -66,11 +66,11 @@ class RowFiles:
         await run_limited(_MODULE, ("read", str(path), str(out), options), _LIMITS, keep, _ENVIRONMENT)
         return RowFileReading(counts["train"], counts["validation"], counts["faults"], tuple(faults))
 
-    async def write(self, path: Path, form: DatasetFileForm, out: Path) -> None:
-        """Write the rows of a dataset's file in a form."""
+    async def write(self, path: Path, form: DatasetFileForm, out: Path, split: str = "") -> None:
+        """Write the rows of a dataset's file in a form; only those of a split where one is named."""
 
         async def pass_over(_: dict[str, Any]) -> None:
             return
 
-        arguments = (form.value.lower(), str(path), str(out), "")
+        arguments = (form.value.lower(), str(path), str(out), split)
         await run_limited(_MODULE, arguments, _LIMITS, pass_over, _ENVIRONMENT)

@@ -19,6 +19,11 @@ def write_lines(lines: Iterable[str], out: Path) -> None:
         file.writelines(lines)
 
 
+def write_rows(rows: Iterable[DatasetRow], out: Path) -> None:
+    """Write rows as they are."""
+    write_lines((json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows), out)
+
+
 def write_messages(rows: Iterable[DatasetRow], out: Path) -> None:
     """Write rows in OpenAI's form: conversations with their tools, of pairs its form for preferences."""
     write_lines((json.dumps(_openai(row), ensure_ascii=False) + "\n" for row in rows), out)

@@ -50,7 +50,7 @@ class FolderPublisher:
         if place.exists() or place.is_symlink():
             await asyncio.to_thread(_check_same, package, place)
             return str(place)
-        _check_space(place, package.version.artifact.size_bytes)
+        _check_space(place, package.size_bytes)
         partial = _partial(place, package.publication_id)
         try:
             await asyncio.to_thread(remove_tree, partial)

@@ -73,7 +73,8 @@ class HubPublisher:
             "branch": branch,
             "folder": str(package.folder),
             "replace": package.destination.replace,
-            "message": f"{package.version.version_id} of Drillyard",
+            "message": f"{package.version_id} of Drillyard",
+            "repo_type": "dataset" if package.is_dataset else "model",
         }
         locations: list[str] = []
 
@@ -84,7 +85,7 @@ class HubPublisher:
                 await progress(int(line["done"]), int(line["total"]))
             locations.append(str(line.get("location", "")))
 
-        limits = _limits(package.version.artifact.size_bytes)
+        limits = _limits(package.size_bytes)
         await run_limited(_MODULE, (), limits, tell, self._certificates | {"HUB_COMMIT": json.dumps(request)})
         return locations[-1]
 

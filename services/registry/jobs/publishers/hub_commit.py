@@ -41,6 +41,17 @@ class Request:
     folder: str
     replace: bool
     message: str
+    repo_type: str
+
+    @property
+    def where(self) -> dict[str, Any]:
+        """The repository, as the hub's client takes it."""
+        return {"repo_id": self.repo_id, "repo_type": self.repo_type}
+
+    def commit_url(self, commit: str) -> str:
+        """Return the page of a commit."""
+        kind = "datasets/" if self.repo_type == "dataset" else ""
+        return f"{self.endpoint}/{kind}{self.repo_id}/commit/{commit}"
 
 
 class Refusal(Exception):
@@ -60,13 +71,13 @@ def commit(request: Request) -> Iterator[dict[str, Any]]:
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
     api = HfApi(endpoint=request.endpoint, token=request.token or False)
-    api.create_repo(request.repo_id, private=True, exist_ok=True)
+    api.create_repo(**request.where, private=True, exist_ok=True)
     head, files = _head(api, request)
     folder = Path(request.folder)
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     additions = [CommitOperationAdd(path.relative_to(folder).as_posix(), str(path)) for path in paths]
     if _is_same(files, additions):
-        yield {"location": f"{request.endpoint}/{request.repo_id}/commit/{head}"}
+        yield {"location": request.commit_url(head)}
         return
     if files and not request.replace:
         raise Refusal(
@@ -78,8 +89,8 @@ def commit(request: Request) -> Iterator[dict[str, Any]]:
     names = {addition.path_in_repo for addition in additions}
     stale = [CommitOperationDelete(name) for name in sorted(files) if name not in names]
     done = api.create_commit(
-        request.repo_id,
-        [*stale, *additions],
+        **request.where,
+        operations=[*stale, *additions],
         commit_message=request.message,
         revision=request.branch,
         parent_commit=head,
@@ -93,11 +104,11 @@ def _head(api: HfApi, request: Request) -> tuple[str, dict[str, RepoFile]]:
     from huggingface_hub.hf_api import RepoFile
 
     try:
-        head = api.repo_info(request.repo_id, revision=request.branch).sha
+        head = api.repo_info(**request.where, revision=request.branch).sha
     except RevisionNotFoundError:
-        api.create_branch(request.repo_id, branch=request.branch)
-        head = api.repo_info(request.repo_id, revision=request.branch).sha
-    tree = api.list_repo_tree(request.repo_id, recursive=True, revision=head)
+        api.create_branch(**request.where, branch=request.branch)
+        head = api.repo_info(**request.where, revision=request.branch).sha
+    tree = api.list_repo_tree(**request.where, recursive=True, revision=head)
     files = {entry.path: entry for entry in tree if isinstance(entry, RepoFile) and entry.path not in _OF_THE_HUB}
     return str(head), files
 
@@ -121,7 +132,7 @@ def _send(api: HfApi, request: Request, additions: list[CommitOperationAdd]) -> 
     done, total = 0, sum(addition.upload_info.size for addition in additions)
     yield {"done": done, "total": total}
     for addition in additions:
-        api.preupload_lfs_files(request.repo_id, [addition], revision=request.branch, num_threads=1)
+        api.preupload_lfs_files(**request.where, additions=[addition], revision=request.branch, num_threads=1)
         done += addition.upload_info.size
         yield {"done": done, "total": total}
 

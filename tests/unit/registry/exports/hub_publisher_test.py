@@ -2,16 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from services.chassis.artifacts import Artifact
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, PermissionDenied, ServiceError
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
-from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.publication import Package
 from services.registry.jobs.publishers.hub import HubPublisher
 from tests.unit.registry.exports.hub_server import TOKEN, Hub, hub_server
@@ -33,19 +30,9 @@ def publisher(hub: Hub, token: str = TOKEN) -> HubPublisher:
     return HubPublisher(policy, {"HF_ENDPOINT": hub.url})
 
 
-def package(folder: Path, hub_id: str = NAME, *, replaces: bool = False) -> Package:
-    draft = ModelVersionDraft(
-        request_id="",
-        model_id="tuned",
-        kind=ModelVersionKind.ADAPTER,
-        base_model_version_id="tiny@1",
-        artifact=Artifact("file:///a", "sha256:" + "0" * 64, 1),
-        source=None,
-        produced_by="",
-        facts=ModelFacts("llama", 1, 1),
-    )
+def package(folder: Path, hub_id: str = NAME, *, replaces: bool = False, is_dataset: bool = False) -> Package:
     destination = replace(PLACE, hub_id=hub_id, secret="hub", replace=replaces)
-    return Package("p", ModelVersion.of(draft, 1, datetime.now(UTC)), folder, destination)
+    return Package("p", "tuned@1", 1, folder, destination, is_dataset)
 
 
 async def publish(publisher: HubPublisher, package: Package) -> tuple[str, list[tuple[int, int]]]:
@@ -77,6 +64,15 @@ async def test_a_version_is_committed_whole_once_and_replaced_only_on_request(hu
     await publish(publisher(hub), package(folder, replaces=True))
     await publish(publisher(hub), package(other, replaces=True))
     assert sorted(hub.files[NAME]) == sorted([".gitattributes", *(path.name for path in other.iterdir())])
+
+
+async def test_a_dataset_is_committed_to_a_repository_of_datasets(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "a" / "data").mkdir(parents=True)
+    (tmp_path / "a" / "data" / "train.jsonl").write_text("{}\n")
+    for _ in range(2):
+        location, _ = await publish(publisher(hub), package(tmp_path / "a", "roo/rows", is_dataset=True))
+        assert location == f"{hub.url}/datasets/roo/rows/commit/{hub.head}"
+    assert hub.files["datasets/roo/rows"]["data/train.jsonl"] == b"{}\n" and "roo/rows" not in hub.files
 
 
 async def test_what_a_refused_commit_uploaded_stays_invisible(hub: Hub, tmp_path: Path) -> None:

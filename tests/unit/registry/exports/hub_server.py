@@ -94,7 +94,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._commit([json.loads(line) for line in body.splitlines()])
 
     def _create(self, wanted: dict[str, Any]) -> None:
-        repository = f"{wanted['organization']}/{wanted['name']}"
+        kind = "datasets/" if wanted.get("type") == "dataset" else ""
+        repository = f"{kind}{wanted['organization']}/{wanted['name']}"
         status = 409 if repository in self.hub.files else 200
         if status == 200:
             self.hub.files[repository] = {".gitattributes": b"*.gguf filter=lfs"}
@@ -124,8 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer({"success": True, "commitOid": self.hub.head, "commitUrl": url})
 
     def _place(self) -> tuple[str, str]:
-        owner, name, *rest = self.path.partition("?")[0].removeprefix("/api/models/").split("/")
-        return f"{owner}/{name}", "/".join(rest)
+        kind, owner, name, *rest = self.path.partition("?")[0].removeprefix("/api/").split("/")
+        return f"{'datasets/' if kind == 'datasets' else ''}{owner}/{name}", "/".join(rest)
 
     def _read(self) -> bytes:
         if self.headers.get("transfer-encoding") != "chunked":

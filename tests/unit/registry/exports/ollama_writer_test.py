@@ -85,7 +85,7 @@ async def test_a_gguf_becomes_a_store_with_its_stops_and_context_and_goes_into_a
     store.mkdir()
     async with open_client() as client:
         publisher = OllamaPublisher(store, client, POLICY)
-        package = Package("p", version(ModelVersionKind.OLLAMA), out, replace(PLACE, ollama_name="roo:q4"))
+        package = Package("p", "roo@1", 1, out, replace(PLACE, ollama_name="roo:q4"))
         location = await publisher.publish(package, ignore)
         assert location == f"registry.ollama.ai/library/roo:q4 in {store}"
         assert (store / "manifests/registry.ollama.ai/library/roo/q4").read_bytes() == manifest.read_bytes()

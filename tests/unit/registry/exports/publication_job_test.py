@@ -1,15 +1,21 @@
 """What a publication does: into a folder, which appears whole or not at all."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.json
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from services.chassis.jobs import JobState
+from services.registry.domain.dataset import DatasetFileForm, DatasetVersionDraft
 from services.registry.domain.publication import Destination, PublicationSpec
 from services.registry.jobs.publishers.folder import FolderPublisher
 from tests.unit.registry.exports.shipping_registry import PLACE, ShippingRegistry, shipping_registry
@@ -43,6 +49,57 @@ async def test_a_folder_with_something_else_is_left_alone(registry: ShippingRegi
     job = await registry.publish("tuned", tmp_path / "out" / "roo")
     assert job.error is not None and job.error.code == "ALREADY_EXISTS"
     assert [path.name for path in (tmp_path / "out" / "roo").iterdir()] == ["mine.txt"]
+
+
+async def _dataset(registry: ShippingRegistry) -> None:
+    path = registry.root / "rows.jsonl"
+    chat = [{"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}]
+    call = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
+    rows = [
+        {"example_id": "1", "messages": chat, "reason": "correction"},
+        {"example_id": "2", "split": "validation", "messages": [chat[0], {"role": "assistant", "tool_calls": [call]}]},
+        {"example_id": "3", "messages": chat, "rejected": {"role": "assistant", "content": "Bye."}},
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sent = await ArtifactStore((registry.root / "other" / "sent").as_uri()).put_file(path)
+    counts = {"num_train_examples": 0, "num_validation_examples": 0}
+    draft = DatasetVersionDraft(request_id="", dataset_id="mine", artifact=sent, produced_by="upload", **counts)
+    await registry.datasets.create_version(draft)
+
+
+@pytest.mark.parametrize("form", DatasetFileForm)
+async def test_a_dataset_appears_with_its_splits_and_a_card_that_loaders_read(
+    registry: ShippingRegistry, tmp_path: Path, form: DatasetFileForm
+) -> None:
+    await _dataset(registry)
+    place = tmp_path / "out" / "mine"
+    words = {"dataset_version_id": "mine", "dataset_form": form}
+    for _ in range(2):
+        job = await registry.publish("", place, **words)
+        assert (job.state, job.result) == (JobState.SUCCEEDED, {"location": str(place)})
+    ending = "parquet" if form is DatasetFileForm.PARQUET else "jsonl"
+    assert {path.name for path in (place / "data").iterdir()} == {f"train.{ending}", f"validation.{ending}"}
+    head = yaml.safe_load((place / "README.md").read_text().split("---")[1])
+    files = {each["split"]: place / each["path"] for each in head["configs"][0]["data_files"]}
+    read = pq.read_table if form is DatasetFileForm.PARQUET else pyarrow.json.read_json
+    assert {split: read(path).num_rows for split, path in files.items()} == {"train": 2, "validation": 1}
+    assert "| `correction` | 1 |" in (place / "README.md").read_text() and not registry.leftovers()
+
+
+async def test_what_is_published_is_one_version_and_a_dataset_goes_where_datasets_go(
+    registry: ShippingRegistry, tmp_path: Path
+) -> None:
+    await _dataset(registry)
+    place = replace(PLACE, folder_path=str(tmp_path / "out" / "mine"))
+    for spec, words in (
+        (PublicationSpec("", place), "one version"),
+        (PublicationSpec("tuned", place, "mine"), "one version"),
+        (PublicationSpec("", replace(PLACE, ollama_name="mine"), "mine"), "to a folder or to a hub"),
+    ):
+        with pytest.raises(InvalidArgument, match=words):
+            await registry.publications.create("", spec)
+    with pytest.raises(NotFound, match="no dataset version"):
+        await registry.publications.create("", PublicationSpec("", place, "nobody"))
 
 
 async def test_a_cancelled_publication_leaves_nothing(registry: ShippingRegistry, tmp_path: Path) -> None:

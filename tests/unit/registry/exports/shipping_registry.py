@@ -7,10 +7,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import Job, JobRunner, SqlJobStore, watch
+from services.chassis.waiting import Places
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.export import EXPORT_KIND, ExportForm, ExportSource, ExportSpec
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
@@ -22,14 +24,18 @@ from services.registry.domain.publication import (
     Package,
     PublicationSpec,
 )
+from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.workspace import Workspace
+from services.registry.jobs.dataset_folder import DatasetFolders
 from services.registry.jobs.export import ExportJob
 from services.registry.jobs.publication import PublicationJob
 from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.ports import Progress
 from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.publication import PublicationUseCases
@@ -111,6 +117,7 @@ class ShippingRegistry:
     use_cases: ModelUseCases
     exports: ExportUseCases
     publications: PublicationUseCases
+    datasets: DatasetUseCases
     workspace: Workspace
     writing: Gate
     sending: Gate
@@ -120,9 +127,9 @@ class ShippingRegistry:
         created = await self.exports.create("", replace(SPEC, model_version_id=version_id, **changes))  # type: ignore[arg-type]
         return await self.ended(created.job.job_id)
 
-    async def publish(self, version_id: str, folder: Path) -> Job:
+    async def publish(self, version_id: str, folder: Path, **more: Any) -> Job:
         """Publish to a folder and return the job once it has ended."""
-        spec = PublicationSpec(version_id, replace(PLACE, folder_path=str(folder)))
+        spec = PublicationSpec(version_id, replace(PLACE, folder_path=str(folder)), **more)
         return await self.ended((await self.publications.create("", spec)).job.job_id)
 
     async def ended(self, job_id: str) -> Job:
@@ -157,7 +164,14 @@ async def shipping_registry(root: Path) -> AsyncIterator[ShippingRegistry]:
     publishers = {DestinationKind.FOLDER_PATH: HeldFolder(sending)}
     files = FactsOfNumbers()
     export_job = ExportJob(writers, models, artifacts, adoption, files, workspace, lambda profile_id: profile_id)
-    publication_job = PublicationJob(publishers, models, artifacts)
+    datasets = DatasetUseCases(
+        SqlDatasetStore(database),
+        artifacts,
+        adoption=adoption,
+        files=Places("files", num_running=1, num_waiting=1),
+        row_files=RowFiles(workspace),
+    )
+    publication_job = PublicationJob(publishers, models, artifacts, DatasetFolders(datasets, workspace))
     runner = JobRunner(jobs, owner="test", is_only_owner=True)
     runner.register(EXPORT_KIND, export_job.run)
     runner.register(PUBLICATION_KIND, publication_job.run, cleanup=publication_job.clean_up)
@@ -166,9 +180,19 @@ async def shipping_registry(root: Path) -> AsyncIterator[ShippingRegistry]:
     await _add_versions(root, use_cases)
     await runner.start()
     exports = ExportUseCases(jobs, models, writers, lambda profile_id: None)
-    publications = PublicationUseCases(jobs, models, publishers)
+    publications = PublicationUseCases(jobs, models, datasets, publishers)
     yield ShippingRegistry(
-        root, jobs, runner, models, use_cases, exports, publications, workspace, writing=writing, sending=sending
+        root,
+        jobs,
+        runner,
+        models,
+        use_cases,
+        exports,
+        publications,
+        datasets,
+        workspace,
+        writing=writing,
+        sending=sending,
     )
     await runner.stop(5.0)
 

@@ -11,7 +11,6 @@ import pytest
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
-from services.registry.domain.model import ModelVersionKind
 from services.registry.domain.model_import import FetchedModel, ImportSource, SourceKind
 from services.registry.domain.publication import Package
 from services.registry.downloads.download import Downloader
@@ -21,7 +20,6 @@ from services.registry.oci.artifact import MANIFEST_TYPES, push_artifact, read_f
 from services.registry.oci.pulling import OciSource
 from services.registry.oci.reference import parse_reference
 from services.registry.oci.repository import Repository
-from tests.unit.registry.exports.ollama_writer_test import version
 from tests.unit.registry.exports.shipping_registry import PLACE
 from tests.unit.registry.ollama.docker_registry import LOGIN, docker_registry
 from tests.unit.registry.ollama.store_test import ignore
@@ -103,7 +101,7 @@ async def test_a_version_is_published_as_an_artifact(client: httpx2.AsyncClient,
     publisher = OciPublisher(client, policy)
     place = replace(PLACE, oci_reference=f"{registry}/models/roo:2", secret="login")
     publisher.check(place)
-    package = Package("p", version(ModelVersionKind.MERGED), write_folder(tmp_path / "model"), place)
+    package = Package("p", "roo@1", 1, write_folder(tmp_path / "model"), place)
     assert await publisher.publish(package, ignore) == f"{registry}/models/roo:2"
     assert contents((await pulled(tmp_path / "out", place.oci_reference or "")).path) == contents(package.folder)
     for text in ("roo:1", f"{registry}/roo@{DIGEST}"):

@@ -1,0 +1,52 @@
+"""A box that publishes the dataset version that is open."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from services.chassis.errors import ServiceError
+from ui.models.exports.actions import read_publications, start_publication
+from ui.models.exports.box import check_chosen, publishing
+from ui.shared import parts
+from ui.shared.cache import ServiceCache, done_notice, notice
+from ui.shared.environment import render
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+_FORMS = (("Parquet", "PARQUET"), ("JSON lines, rows as they are", "ROWS"), ("JSON lines, OpenAI's form", "MESSAGES"))
+
+
+class PublishBox:
+    """The fields, what they do, and `publications`, the place of the list of publications."""
+
+    def __init__(self, cache: ServiceCache) -> None:
+        self._cache = cache
+        with gr.Column(elem_classes="dy-form"), gr.Accordion("Publish", open=False, elem_id="dataset-publish-box"):
+            self._form = gr.Dropdown([*_FORMS], value="PARQUET", label="Written as", elem_id="dataset-publish-form")
+            self._publish, self._fields = publishing("dataset-publish", "hf:owner/name, or folder:/path.")
+            self._message = parts.area("dataset-publish-message")
+        self.publications = parts.area("dataset-publications")
+
+    def wire(self, chosen: gr.State, refresh: Any, seen: list[Any], areas: list[Any]) -> None:
+        """Connect the button; `chosen` holds the id of the version that is open."""
+        published = self._publish.click(self.publish, [chosen, self._form, *self._fields], [self._message], **_QUIET)
+        published.then(refresh, seen, areas, **_QUIET)
+
+    async def html(self) -> str:
+        """Return the list of publications."""
+        publications = await self._cache.read(read_publications, "dataset_version_id")
+        return render("models/exports", title="Publications", shipping=publications)
+
+    async def publish(self, chosen: str, form: str, place: str, secret: str, replace: bool) -> str:
+        """Start to publish the version that is open."""
+        version = {"dataset_version_id": chosen, "dataset_form": f"DATASET_FILE_FORM_{form}"}
+        try:
+            check_chosen(chosen)
+            begun = await start_publication(
+                self._cache.clients, version, place.strip(), secret=secret.strip(), replace=replace
+            )
+        except ServiceError as error:
+            return notice(error, "dataset-publish")
+        self._cache.forget()
+        return done_notice(f"The publication of {chosen} to {begun.target} has begun.")
