@@ -10,7 +10,7 @@ from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from services.chassis.machine.files import size_below
+from services.chassis.machine.files import size_below, write_atomically
 from services.chassis.waiting import patiently
 from services.registry.domain.dataset import DatasetFileForm, DatasetVersion
 from services.registry.importers.workspace import Workspace
@@ -49,7 +49,7 @@ class DatasetFolders:
         (out / "data").mkdir()
         for split, name in files.items():
             await patiently(partial(self._datasets.write_split, version, split, form, out / name), "the registry")
-        (out / _CARD).write_text(dataset_card(version, index, form, files), encoding="utf-8")
+        write_atomically(out / _CARD, dataset_card(version, index, form, files))
         return await asyncio.to_thread(size_below, out)
 
 

@@ -97,13 +97,11 @@ def build(cache: ServiceCache) -> None:
             rows = parts.area("dataset-rows")
             with gr.Column(visible=False, elem_classes="dy-form") as editor:
                 text = gr.Textbox(label="The row, as JSON", lines=16, max_length=1_000_000, elem_id="dataset-row")
-                with gr.Row():
-                    save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
-                    drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
+                save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
+                drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
     page = _Page(cache, form, imports, publishing)
-    state = [chosen, row_id, reason, places, shown]
-    areas = [imports.imports, publishing.publications, datasets, mix, rows, shown]
-    seen = [*state, model]
+    state, areas = [chosen, row_id, reason, places, shown], [imports.imports, publishing.publications]
+    areas, seen = [*areas, datasets, mix, rows, shown], [*state, model]
     parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     model.change(page.refresh, seen, areas, **_QUIET)
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
