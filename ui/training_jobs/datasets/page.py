@@ -100,8 +100,8 @@ def build(cache: ServiceCache) -> None:
                 save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
                 drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
     page = _Page(cache, form, imports, publishing)
-    state, areas = [chosen, row_id, reason, places, shown], [imports.imports, publishing.publications]
-    areas, seen = [*areas, datasets, mix, rows, shown], [*state, model]
+    state = [chosen, row_id, reason, places, shown]
+    areas, seen = [imports.imports, publishing.publications, datasets, mix, rows, shown], [*state, model]
     parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     model.change(page.refresh, seen, areas, **_QUIET)
     gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
