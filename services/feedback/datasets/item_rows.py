@@ -6,17 +6,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import cast
 
 from services.feedback.datasets.examples import Example, examples_of, played_examples
 from services.feedback.domain.dataset_build import DatasetForm, LeftOut
 from services.feedback.domain.item import ChatMessage, FeedbackKind, Item, ItemFilter, Opinion
 from services.protocols.cases import Case, case_from_document
+from services.protocols.judging.healing import healed
 from services.protocols.profile import Profile
 from services.protocols.session import Session
 from services.protocols.suites.balance import category_of
 from services.protocols.suites.dataset_row import DatasetRow
-from services.protocols.turn import Answer, ToolCall
+from services.protocols.turn import Answer, Message, ToolCall
 
+HEALED = "healed"
 _NUM_CASES = 4096
 
 
@@ -95,8 +98,19 @@ def rows_of(profile: Profile | None, item: Item, lesson: Lesson) -> list[Dataset
     examples = _examples(profile, item, case, lesson.answers)
     if lesson.rejected:
         examples = [Example(examples[0].opening, examples[0].tools)]
+        if not (lesson.answers or case.solution):
+            examples, lesson = _healed(profile, case, lesson, examples[0])
     ids = [f"{item.feedback_item_id}.{number}" for number in range(1, len(examples) + 1)]
     return [_row(item, lesson, row_id, example, case) for row_id, example in zip(ids, examples, strict=True)]
+
+
+def _healed(profile: Profile, case: Case, lesson: Lesson, right: Example) -> tuple[list[Example], Lesson]:
+    """Return the example with the failure itself, mended, in the place of the reference answer, where that can be."""
+    *prompt, reference = right.opening
+    failure, right_answer = cast(Message, lesson.rejected), cast(Message, reference)
+    chosen = healed(failure, right_answer, lambda own: profile.judge(case, answer_of(profile, own)).conforming)
+    reason = lesson.reason if chosen == reference else HEALED
+    return [Example((*prompt, chosen), right.tools)], replace(lesson, reason=reason)
 
 
 def _passed_over(message: ChatMessage) -> ChatMessage:

@@ -217,6 +217,9 @@ async def test_pairs_set_the_failure_against_what_is_right_and_contradictions_ar
     usecases, world = bench.items.usecases, bench.items.world
     await bench.items.corrected("run-1")
     await usecases.create("", spec_of("run-2", rating=thumbs(-1)))
+    own = f"Here it is.\n{world.right('run-5')}\nThat is all."
+    world.answers["run-5"] = (said(own),)
+    await usecases.create("", spec_of("run-5", rating=thumbs(-1)))
     right = said(world.right("run-3"))
     await usecases.create("", spec_of("run-3", preference=Preference(chosen=right)))
     both = said(world.right("run-4"))
@@ -224,9 +227,12 @@ async def test_pairs_set_the_failure_against_what_is_right_and_contradictions_ar
     await usecases.create("", spec_of("run-4", preference=Preference(rejected=both), author="bob"))
     build = await bench.built(form="DPO")
     rows = {row.reason: row for row in await bench.rows("mine@1")}
-    assert set(rows) == {"correction", "reference", "preference"}
-    assert all(row.rejected == {"role": "assistant", "content": "I would read it."} for row in rows.values())
+    assert set(rows) == {"correction", "reference", "preference", "healed"}
+    failures = {reason: row.rejected["content"] for reason, row in rows.items() if row.rejected}
+    assert failures.pop("healed") == own and set(failures.values()) == {"I would read it."}
     assert rows["reference"].messages[-1]["content"] == world.right("run-2")
+    # What was said before the call may stay, what stood behind it may not.
+    assert rows["healed"].messages[-1]["content"] == f"Here it is.\n{world.right('run-5')}"
     # Of the two that contradict each other, one proposes what does not conform besides.
     assert build.state.num_left_out == {"contradicted": 1, "does_not_conform": 1}
 
