@@ -58,8 +58,7 @@ async def create_chat_completion(
     wholes = await unless_gone(request, answers(clients, [first, *others], caller, on_end))
     envelope = Envelope("chat.completion", version_id, "chatcmpl")
     # A recorded conversation goes on from the first.
-    message = answer_message(wholes[0].text, list(wholes[0].tool_calls))
-    await recorder.keep(envelope.id, version_id, message, [entry.token_id for entry in wholes[0].log_probs])
+    await recorder.keep(envelope.id, version_id, *_answered(body, wholes[0]))
     choices = [_choice(body, index, whole) for index, whole in enumerate(wholes)]
     return JSONResponse(envelope.document(choices, usage=usage_of([whole.last for whole in wholes], body.n)))
 
@@ -103,6 +102,13 @@ def _called(body: ChatBody, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
     return tuple(calls if body.parallel_tool_calls else calls[:1])
 
 
+def _answered(body: ChatBody, whole: Whole) -> tuple[Message, list[int]]:
+    """Return what the caller gets, as a message, and its tokens; none where calls were left out of it."""
+    calls = _called(body, whole.tool_calls)
+    is_whole = len(calls) == len(whole.tool_calls)
+    return answer_message(whole.text, list(calls)), [entry.token_id for entry in whole.log_probs if is_whole]
+
+
 class _Stream:
     def __init__(self, body: ChatBody, model: str, recorder: Recorder) -> None:
         self._body = body
@@ -135,9 +141,7 @@ class _Stream:
         whole = whole_of(responses)
         self._lasts.append(whole.last)
         if not index:
-            answer = answer_message(whole.text, list(whole.tool_calls))
-            token_ids = [entry.token_id for entry in whole.log_probs]
-            await self._recorder.keep(self._envelope.id, self._envelope.model, answer, token_ids)
+            await self._recorder.keep(self._envelope.id, self._envelope.model, *_answered(self._body, whole))
         calls = _called(self._body, whole.tool_calls)
         for place, call in enumerate(call_documents(calls)):
             yield self._chunk(index, {"tool_calls": [{"index": place, **call}]})

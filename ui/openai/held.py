@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ui.openai.errors import OpenAIError
 from ui.openai.schemas import ChatBody, NamedTool, ToolBody, plain
 
 _MOST_CALLS = 8
@@ -47,17 +49,42 @@ def _calls(tools: list[ToolBody], *, several: bool) -> dict[str, Any]:
 def _arguments(tool: ToolBody, place: int) -> Any:
     parameters = plain(tool)["function"].get("parameters") or {"type": "object"}
     # Some clients leave the type out, and arguments are an object in any case.
-    own = {name: value for name, value in parameters.items() if name != "$id"}
     # By an id of their own, references to themselves would be looked for elsewhere.
-    return _moved({"type": "object", **own}, f"#/$defs/arguments_{place}")
+    own = {"type": "object", **{name: value for name, value in parameters.items() if name != "$id"}}
+    path = f"#/$defs/arguments_{place}"
+    return _moved(own, path, dict(_anchors(own, path)))
 
 
-def _moved(schema: Any, place: str) -> Any:
-    """Return a schema whose references to itself are right at its new place."""
+def _anchors(schema: Any, path: str) -> Iterator[tuple[str, str]]:
+    """Yield the names that parts of a schema have, each with the path of its part."""
+    if isinstance(schema, dict) and isinstance(schema.get("$anchor"), str):
+        yield schema["$anchor"], path
+    parts = schema.items() if isinstance(schema, dict) else enumerate(schema) if isinstance(schema, list) else ()
+    for name, part in parts:
+        yield from _anchors(part, f"{path}/{str(name).replace('~', '~0').replace('/', '~1')}")
+
+
+def _moved(schema: Any, path: str, anchors: Mapping[str, str]) -> Any:
+    """Return a schema whose references to itself are right at its new place.
+
+    Raises:
+        OpenAIError: A reference names a part that is not there.
+    """
     if isinstance(schema, list):
-        return [_moved(item, place) for item in schema]
+        return [_moved(item, path, anchors) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    is_own = isinstance(schema.get("$ref"), str) and schema["$ref"].startswith("#")
-    moved = {name: _moved(value, place) for name, value in schema.items()}
-    return moved | ({"$ref": place + schema["$ref"][1:]} if is_own else {})
+    # Those of several functions in one schema could have the same name.
+    moved = {
+        name: _moved(value, path, anchors)
+        for name, value in schema.items()
+        if name != "$anchor" or not isinstance(value, str)
+    }
+    reference = schema.get("$ref")
+    if not isinstance(reference, str) or not reference.startswith("#"):
+        return moved
+    name = reference[1:]
+    if name and not name.startswith("/") and name not in anchors:
+        problem = f"The parameters of a function refer to {reference[:80]!r}, but no part of them has that as $anchor."
+        raise OpenAIError(f"{problem} Name one, or refer to its path, as in #/$defs/….", param="tools")
+    return {**moved, "$ref": anchors.get(name, path + name)}

@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 from pydantic import ValidationError
 
+from ui.openai.errors import OpenAIError
 from ui.openai.held import schema_of
 from ui.openai.schemas import ChatBody
 
@@ -51,6 +52,22 @@ def _body(**more: Any) -> ChatBody:
 def test_a_required_call_is_one_of_the_functions(more: dict[str, Any], answer: Any, fits: bool) -> None:
     schema = json.loads(schema_of(_body(tools=[LOOK, WEATHER], **more)))
     assert jsonschema.Draft202012Validator(schema).is_valid(answer) is fits
+
+
+def test_parts_are_referred_to_by_their_anchors_which_several_functions_may_share() -> None:
+    def tool(name: str, kind: str) -> Any:
+        place = {"$anchor": "place", "type": kind}
+        parameters = {"properties": {"at": {"$ref": "#place"}}, "required": ["at"], "$defs": {"a/b": place}}
+        return {"type": "function", "function": {"name": name, "parameters": parameters}}
+
+    tools = [tool("word", "string"), tool("number", "integer")]
+    validator = jsonschema.Draft202012Validator(json.loads(schema_of(_body(tools=tools, tool_choice="required"))))
+    for at, fitting in (("here", "word"), (3, "number")):
+        for name in ("word", "number"):
+            assert validator.is_valid({"name": name, "arguments": {"at": at}}) is (name == fitting)
+    lost = [_look({"properties": {"at": {"$ref": "#nowhere"}}})]
+    with pytest.raises(OpenAIError, match="'#nowhere', but no part of them"):
+        schema_of(_body(tools=lost, tool_choice="required"))
 
 
 def test_json_is_any_object_or_what_the_schema_says() -> None:
