@@ -44,6 +44,8 @@ KEPT: dict[str, bytes] = {
     ).SerializeToString(),
 }
 _FORBIDDEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
+# What the client says instead of the refusal that it received while it was writing (findings/grpc-aio-loses-*).
+_LOST, _WRITE_FAILED = "Internal error from Core", 'Failed "execute_batch": (<grpc._cython.cygrpc.SendMessageOperation'
 _CODE_TRACES = ("Traceback", "site-packages", '.py"', "object at 0x", "sqlalchemy")
 _CALLS_AT_ONCE = 8
 _CALL_SECONDS = 20.0
@@ -100,6 +102,8 @@ async def _code(channel: grpc.aio.Channel, method: MethodDescriptor, messages: l
         await _answers(channel, path, method, messages)
     except grpc.aio.AioRpcError as error:
         details = error.details() or ""
+        if details == _LOST and (error.debug_error_string() or "").startswith(_WRITE_FAILED):
+            return "status lost"
         if error.code() in _FORBIDDEN_CODES or any(trace in details for trace in _CODE_TRACES):
             tally.add_fault(f"{path}: {error.code().name}: {details[:300]}", b"".join(messages))
         return error.code().name

@@ -7,6 +7,7 @@ import typer
 from ui.cli import protocols
 from ui.cli.demo import demo
 from ui.cli.gc import gc
+from ui.cli.open_page import open_page
 from ui.cli.options import grouped
 from ui.cli.up import up
 from ui.diagnoses.commands import doctor
@@ -38,6 +39,7 @@ app = typer.Typer(
 app.command()(grouped(up))
 app.command()(grouped(demo))
 app.command()(grouped(doctor))
+app.command("open")(grouped(open_page))
 app.command()(grouped(judge))
 app.command()(grouped(report))
 app.command()(grouped(gc))

@@ -1,7 +1,9 @@
-"""`drillyard doctor`: whether a model's chat template and settings can carry a protocol."""
+"""`drillyard doctor`: whether a model's chat template and settings can carry a protocol, or a machine everything."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
@@ -11,6 +13,7 @@ from ui.cli.connection import Document
 from ui.cli.fields import FieldOptions
 from ui.cli.options import Common
 from ui.cli.output import EXIT_FAILED, connected, counted, print_table, show
+from ui.cli.up import DataDir
 
 _NAMES = {
     "profile_id": "profile",
@@ -25,15 +28,35 @@ Settings: TypeAlias = Annotated[Document, FieldOptions(DiagnoseModelRequest, ("m
 
 
 def doctor(
-    model: Annotated[str, typer.Argument(help="A model version, or a model for its newest.")],
+    model: Annotated[
+        str, typer.Argument(help="A model version, a model for its newest, or `system` for this machine.")
+    ],
     settings: Settings,
     common: Common,
+    data: DataDir = Path("data"),
 ) -> None:
-    """Check a model's chat template and settings against a protocol; ends with status 1 when it finds an error."""
+    """Check a model's chat template and settings against a protocol, or this machine; status 1 on an error."""
+    if model == "system":
+        _doctor_system(common, data)
+        return
     with connected(common) as gateway:
         diagnosis = gateway.post(f"/models/{model}/diagnosis", {"profile_id": "roo_xml", **settings})
         show(diagnosis, as_json=common.as_json, table=lambda: _print(diagnosis))
     if any(finding["severity"] == "SEVERITY_ERROR" for finding in diagnosis["findings"]):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _doctor_system(common: Common, data: Path) -> None:
+    # What it is made with would slow the start of every command.
+    from ui.diagnoses.system import check_system
+
+    with connected(common) as gateway:
+        checks = list(check_system(data, gateway))
+    rows = [(check.name, check.severity, check.found, check.mend) for check in checks]
+    columns = ("what", "state", "found", "what to do")
+    documents = {"checks": [asdict(check) for check in checks]}
+    show(documents, as_json=common.as_json, table=lambda: print_table("", columns, rows, empty=""))
+    if any(check.severity == "error" for check in checks):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,31 @@ def test_what_would_be_removed_is_asked_of_all_services(url: str, front: Front) 
     assert (result.exit_code, result.stdout) == (0, "There is nothing to remove.\n"), "it is not a day old"
     assert json.loads(_run(url, "gc", "--json").stdout) == {"garbage": []}
     assert leftover.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "page"),
+    [
+        ("RUN-AFTER", "test-runs?run=RUN-AFTER"),
+        ("EVALUATION-AFTER", "test-runs?run=RUN-AFTER"),
+        ("TRAINING-JOB", "training-jobs?job=TRAINING-JOB"),
+        ("LOOP", "loops?loop=LOOP"),
+        ("roo_xml/core@1", "test-suites?suite=roo_xml/core@1"),
+    ],
+)
+def test_an_id_opens_its_page(url: str, front: Front, name: str, page: str) -> None:
+    opened: list[str] = []
+
+    class Recorder(webbrowser.BaseBrowser):
+        def open(self, url: str, *_: object) -> bool:
+            opened.append(url)
+            return True
+
+    webbrowser.register("recorder", None, Recorder(), preferred=True)
+    for word, job_id in front.system.names.items():
+        page = page.replace(word, job_id)
+    assert _run(url, "open", name).stdout.strip() == f"{url}/{page}"
+    assert opened == [f"{url}/{page}"]
 
 
 def test_a_training_that_a_loop_refers_to_is_not_deleted(url: str) -> None:
