@@ -51,6 +51,8 @@ _OPTIONS: list[tuple[str, Any]] = [
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
+    # A pod that is replaced has another address; by default the name is asked for again after 30 s at the earliest.
+    ("grpc.dns_min_time_between_resolutions_ms", 1_000),
 ]
 
 

@@ -98,6 +98,23 @@ def test_services_never_fork() -> None:
     assert forks == []
 
 
+def test_what_models_write_is_never_run_and_no_archive_is_ever_unpacked() -> None:
+    running = re.compile(
+        r"(?<![\w.])(exec|eval|compile|__import__)\(|\bsubprocess\b|create_subprocess|os\.(system|popen)|runpy"
+    )
+    archives = re.compile(r"\b(tarfile|zipfile|unpack_archive|extractall)\b")
+    found = [
+        path.relative_to(ROOT).as_posix()
+        for folder, pattern in (
+            *((f"services/{judge}", running) for judge in ("protocols", "evaluator")),
+            *((deployable, archives) for deployable in ("services", "ui")),
+        )
+        for path in (ROOT / folder).rglob("*.py")
+        if pattern.search(path.read_text(encoding="utf-8"))
+    ]
+    assert found == []
+
+
 def test_contracts_live_in_the_folder_that_their_package_names() -> None:
     for path in (ROOT / "proto" / "drillyard").rglob("*.proto"):
         package = ".".join(path.parent.relative_to(ROOT / "proto").parts)
@@ -114,6 +131,16 @@ def test_the_tests_that_the_page_on_reliability_names_are_there() -> None:
         or f"def {name}(" not in (ROOT / "tests" / path).read_text(encoding="utf-8") + "def ("
     ]
     assert len(names) > 50 and missing == []
+
+
+def test_the_page_on_reliability_says_of_each_kind_of_fault_what_shows_it() -> None:
+    rows = re.findall(
+        r"^\| ([JCNAS]\d\d) \|[^|]+\|([^|]+)\|$", (ROOT / "docs/reliability.md").read_text(), re.MULTILINE
+    )
+    lasts = {"J": 18, "C": 26, "N": 11, "A": 16, "S": 15}
+    ids = [f"{kind}{number:02}" for kind, last in lasts.items() for number in range(1, last + 1)]
+    assert sorted(name for name, _ in rows) == sorted(name for name in ids if name not in ("C18", "C19"))
+    assert [name for name, shown in rows if not re.search(r"_test\.py|`make |storm point", shown)] == []
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -128,6 +128,7 @@ async def test_a_job_goes_on_from_its_last_good_checkpoint_whatever_dies(tmp_pat
     assert job.job.state == job_pb2.JOB_STATE_SUCCEEDED, job.job.error
     outcomes = [training_job_pb2.AttemptOutcome.Name(item.outcome) for item in job.attempts]
     assert [name.removeprefix("ATTEMPT_OUTCOME_") for name in outcomes] == ["LOST", "LOST", "SUCCEEDED"]
+    assert job.attempts[1].reason == "The training process was killed, perhaps since memory ran out."
     assert job.attempts[1].start_step >= first_saved
     assert 0 < job.attempts[1].start_step <= job.attempts[2].start_step < damaged
     assert job.attempts[0].epoch < job.attempts[1].epoch == job.attempts[2].epoch

@@ -31,6 +31,7 @@ class AttemptPlan:
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
         artifacts_url: The store that gets the checkpoints of processes with a disk of their own; empty for others.
         validation_file: Rows to measure by, beside the dataset's own; empty for none.
+        stall_seconds: The service ends an attempt that has not moved for so long; 0 is never.
         suites: Whose cases may not be among the rows; none on a later attempt, or where that is allowed.
     """
 
@@ -51,6 +52,7 @@ class AttemptPlan:
     device: str = "auto"
     token_file: str = ""
     artifacts_url: str = ""
+    stall_seconds: float = 0.0
     suites: tuple[SuiteFile, ...] = ()
     validation_file: str = ""
 

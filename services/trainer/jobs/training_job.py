@@ -187,6 +187,7 @@ class TrainingJobWork:
             num_threads=self._limits.num_threads or usable_cores(),
             dtype=self._limits.dtype,
             device=self._limits.device,
+            stall_seconds=self._limits.stall_seconds,
             suites=places.suites,
             validation_file=places.validation,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import threading
 import time
@@ -21,6 +22,8 @@ HEARTBEAT_SECONDS = 2.0
 PATIENCE_SECONDS = 30.0
 FENCED_EXIT_CODE = 75
 _CALL_SECONDS = 10.0
+# So long before the service ends an attempt that stands still, its log gets the stacks of all its threads.
+_STACKS_SECONDS = 30.0
 _RETRY_SECONDS = 0.5
 _AWAY = (
     grpc.StatusCode.UNAVAILABLE,
@@ -76,6 +79,7 @@ class Reporter:
 
     def phase(self, phase: TrainingJobPhase) -> None:
         """Say what is being done now."""
+        self._moves()
         with self._lock:
             self._pending.phase = phase
         self._news.set()
@@ -93,6 +97,7 @@ class Reporter:
             ServiceAwayError: Nothing could be reported for half a minute.
         """
         self._check()
+        self._moves()
         with self._lock:
             self._pending.num_steps_done, self._pending.num_steps_total = done, total
             for metric, value in values.items():
@@ -117,6 +122,10 @@ class Reporter:
             self._lock.wait_for(lambda: self._failure or not (self._pending.curve_points or self._pending.checkpoints))
         self._check()
 
+    def _moves(self) -> None:
+        if stall_seconds := self._plan.stall_seconds:
+            faulthandler.dump_traceback_later(max(stall_seconds - _STACKS_SECONDS, stall_seconds / 2))
+
     def _check(self) -> None:
         if self._failure:
             raise ServiceAwayError(self._failure)
@@ -127,6 +136,7 @@ class Reporter:
             self._pending.outcome = training_job_pb2.AttemptOutcome.Value(f"ATTEMPT_OUTCOME_{outcome.name}")
             self._pending.reason, self._pending.is_permanent = reason, is_permanent
             self._ended = True
+        faulthandler.cancel_dump_traceback_later()
         self._news.set()
         self._thread.join(self._patience_seconds + _CALL_SECONDS)
         self._channel.close()

@@ -2,11 +2,8 @@ import asyncio
 import gc
 import os
 import random
-import sqlite3
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -83,18 +80,6 @@ async def test_a_read_only_session_cannot_write_unseen(database: Database) -> No
         await insert(database, 1)
         await insert(database, 1)
     assert await count(database) == 1
-
-
-async def test_a_foreign_lock_of_some_seconds_is_waited_out(database: Database, tmp_path: Path) -> None:
-    holder = sqlite3.connect(tmp_path / "state.db", isolation_level=None, check_same_thread=False)
-    holder.execute("BEGIN IMMEDIATE")
-    release = threading.Timer(2.0, lambda: holder.execute("COMMIT"))
-    release.start()
-    start = time.monotonic()
-    await insert(database, 1)
-    assert time.monotonic() - start > 1.5
-    release.join()
-    holder.close()
 
 
 async def test_a_second_process_is_refused_naming_the_first(database: Database, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -137,6 +138,21 @@ async def test_a_service_starts_fast_and_small_and_says_where_it_serves(shared: 
     assert status == 200
     assert 'drillyard_jobs{kind="drill",state="SUCCEEDED"} 1.0' in text
     assert 'code="OK",grpc_method="CreateDrill",grpc_service="test.Drilling"' in text
+
+
+async def test_a_request_waits_for_a_database_that_another_program_locks_for_five_seconds(
+    shared: tuple[Place, Running],
+) -> None:
+    place, running = shared
+    async with open_channel(running.ready["grpc_address"]) as channel:
+        with contextlib.closing(sqlite3.connect(place.folder / "drilling" / "state.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            creating = asyncio.ensure_future(channel.unary_unary("/test.Drilling/CreateDrill")(b"locked"))
+            await asyncio.wait({creating}, timeout=5)
+            assert not creating.done()
+            other.execute("COMMIT")
+        job_id = (await creating).decode()
+    assert (await finished(running, job_id)).startswith("SUCCEEDED 1 ")
 
 
 async def test_a_job_survives_a_kill_in_the_next_instant_and_goes_on_from_the_last_unit(place: Place) -> None:

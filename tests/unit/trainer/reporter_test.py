@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,7 @@ import pytest
 from drillyard.trainer.v1 import attempt_pb2, training_job_pb2
 
 from services.chassis.wire import from_document
-from services.trainer.domain.attempt import AttemptOutcome
+from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.servicer import SERVICE_NAME
@@ -135,6 +136,18 @@ def test_a_service_that_stays_away_ends_the_training() -> None:
         reporter.flush()
     with pytest.raises(ServiceAwayError):
         reporter.step(2, 2, {})
+
+
+def test_an_attempt_that_stands_still_prints_the_stacks_of_its_threads(capfd: pytest.CaptureFixture[str]) -> None:
+    with listening(Listener()) as plan:
+        reporter = Reporter(replace(plan, stall_seconds=0.1))
+        reporter.phase(TrainingJobPhase.LOAD_MODEL)
+        printed, end = "", time.monotonic() + 60
+        while "most recent call first" not in printed and time.monotonic() < end:
+            time.sleep(0.02)
+            printed += capfd.readouterr().err
+        reporter.close(AttemptOutcome.FAILED)
+    assert "in _send_until_ended" in printed and "in test_an_attempt_that_stands_still" in printed
 
 
 def test_a_stale_attempt_ends_its_process() -> None:

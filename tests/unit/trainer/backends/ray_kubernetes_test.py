@@ -389,3 +389,5 @@ async def test_a_cluster_that_is_away_is_an_outage_and_no_failure_of_the_job(tmp
 def test_errors_of_the_api_are_outages_and_others_refusals() -> None:
     kinds: dict[int, type[ServiceError]] = {500: Unavailable, 429: Unavailable, 422: FailedPrecondition}
     assert {status: type(refusal(status, "no json")) for status in kinds} == kinds
+    gone = refusal(404, json.dumps({"message": 'namespaces "drilling" not found'}))
+    assert isinstance(gone, FailedPrecondition) and 'namespaces "drilling" not found' in gone.problem
