@@ -41,8 +41,8 @@ from ui.models.exports import routes as exports
 from ui.models.model_uploads import ModelUploads
 from ui.openai import routes as openai_routes
 from ui.openai.served import ServedModels
-from ui.openai.shadow_answers import ShadowAnswers
-from ui.openai.shadows import Shadows
+from ui.openai.shadowing.answers import ShadowAnswers
+from ui.openai.shadowing.shadows import Shadows
 from ui.shared.events import EventStreams
 from ui.shipping.deployments import routes as deployments
 from ui.shipping.shipments import routes as shipments

@@ -33,7 +33,7 @@ from ui.openai.log_probs import chat_log_probs
 from ui.openai.models import default_answer_tokens
 from ui.openai.schemas import ChatBody, MessageBody, plain
 from ui.openai.served import ServedModelsOf, Target
-from ui.openai.shadows import shadows_of
+from ui.openai.shadowing.shadows import shadows_of
 from ui.openai.streaming import STREAMED, Envelope, event_stream
 from ui.shared.documents import ClientsOf
 
@@ -46,7 +46,7 @@ async def create_chat_completion(
 ) -> Response:
     """Answer a conversation; with `stream` as server-sent events."""
     target = await served.target(body.model)
-    generate_request, caller = _request(body, target), caller_of(request)
+    generate_request, caller = request_of(body, target), caller_of(request)
     version_id = target.version.model_version_id
     recorder = Recorder(clients, body, generate_request, session_of(request))
     on_end = shadows_of(request).after(clients, target, generate_request)
@@ -58,12 +58,13 @@ async def create_chat_completion(
     wholes = await unless_gone(request, answers(clients, [first, *others], caller, on_end))
     envelope = Envelope("chat.completion", version_id, "chatcmpl")
     # A recorded conversation goes on from the first.
-    await recorder.keep(envelope.id, version_id, *_answered(body, wholes[0]))
+    await recorder.keep(envelope.id, version_id, *answered(body, wholes[0]))
     choices = [_choice(body, index, whole) for index, whole in enumerate(wholes)]
     return JSONResponse(envelope.document(choices, usage=usage_of([whole.last for whole in wholes], body.n)))
 
 
-def _request(body: ChatBody, target: Target) -> GenerateRequest:
+def request_of(body: ChatBody, target: Target) -> GenerateRequest:
+    """Return what is asked of the test runner."""
     longest = body.max_completion_tokens or body.max_tokens or default_answer_tokens(target.version)
     request = GenerateRequest(
         messages=[_message(message) for message in body.messages],
@@ -89,7 +90,7 @@ def _message(message: MessageBody) -> Message:
 
 
 def _choice(body: ChatBody, index: int, whole: Whole) -> dict[str, Any]:
-    calls = _called(body, whole.tool_calls)
+    calls = called(body, whole.tool_calls)
     return {
         "index": index,
         "message": {**replace(whole, tool_calls=calls).to_chat(), "refusal": None},
@@ -98,13 +99,14 @@ def _choice(body: ChatBody, index: int, whole: Whole) -> dict[str, Any]:
     }
 
 
-def _called(body: ChatBody, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+def called(body: ChatBody, calls: Sequence[ToolCall]) -> tuple[ToolCall, ...]:
+    """Return those calls of an answer that its caller gets."""
     return tuple(calls if body.parallel_tool_calls else calls[:1])
 
 
-def _answered(body: ChatBody, whole: Whole) -> tuple[Message, list[int]]:
+def answered(body: ChatBody, whole: Whole) -> tuple[Message, list[int]]:
     """Return what the caller gets, as a message, and its tokens; none where calls were left out of it."""
-    calls = _called(body, whole.tool_calls)
+    calls = called(body, whole.tool_calls)
     is_whole = len(calls) == len(whole.tool_calls)
     return answer_message(whole.text, list(calls)), [entry.token_id for entry in whole.log_probs if is_whole]
 
@@ -141,8 +143,8 @@ class _Stream:
         whole = whole_of(responses)
         self._lasts.append(whole.last)
         if not index:
-            await self._recorder.keep(self._envelope.id, self._envelope.model, *_answered(self._body, whole))
-        calls = _called(self._body, whole.tool_calls)
+            await self._recorder.keep(self._envelope.id, self._envelope.model, *answered(self._body, whole))
+        calls = called(self._body, whole.tool_calls)
         for place, call in enumerate(call_documents(calls)):
             yield self._chunk(index, {"tool_calls": [{"index": place, **call}]})
         yield self._chunk(index, {}, "tool_calls" if calls else finish_reason_of(whole.last))

@@ -15,7 +15,18 @@ from services.chassis.errors import FailedPrecondition, ResourceExhausted, Servi
 from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, service_error_response, status_of
 from ui.gateway.middleware.bodies import JsonRoute
 
+MESSAGES_PATH = "/v1/messages"
 _INVALID = "invalid_request_error"
+# By status what Anthropic's clients are told that an error is.
+_ANTHROPIC_OF = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
 _SERVER_ERROR = 500
 # Clients take 429 for "too much at once, try again"; 409 and 507 mean nothing to them.
 _STATUS_OF = STATUS_OF | {
@@ -58,6 +69,12 @@ class OpenAIError(Exception):
         return {"error": facts}
 
 
+def anthropic_body(error: OpenAIError) -> dict[str, Any]:
+    """Return the document that tells an error to clients of Anthropic's routes."""
+    kind = _ANTHROPIC_OF.get(error.status, _INVALID if error.status < _SERVER_ERROR else "api_error")
+    return {"type": "error", "error": {"type": kind, "message": error.message}}
+
+
 ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
     "default": {
         "description": "An error in OpenAI's shape.",
@@ -74,8 +91,31 @@ ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
 }
 
 
+ANTHROPIC_RESPONSES: dict[int | str, dict[str, Any]] = {
+    "default": {
+        "description": "An error in Anthropic's shape.",
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "type": {"const": "error"},
+                        "error": {"type": "object", "required": ["type", "message"]},
+                    },
+                    "required": ["type", "error"],
+                }
+            }
+        },
+    }
+}
+
+
 class OpenAIRoute(JsonRoute):
     """A route that answers every error in OpenAI's shape."""
+
+    def told(self, error: OpenAIError) -> dict[str, Any]:
+        """Return the document that tells an error."""
+        return error.body
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers a request."""
@@ -86,9 +126,17 @@ class OpenAIRoute(JsonRoute):
                 return await answer(request)
             except (OpenAIError, ServiceError, RequestValidationError, HTTPException) as error:
                 facts = told_error(error)
-                return JSONResponse(facts.body, status_code=facts.status, headers=_headers_of(error))
+                return JSONResponse(self.told(facts), status_code=facts.status, headers=_headers_of(error))
 
         return answered
+
+
+class AnthropicRoute(OpenAIRoute):
+    """A route that answers every error in Anthropic's shape."""
+
+    def told(self, error: OpenAIError) -> dict[str, Any]:
+        """Return the document that tells an error."""
+        return anthropic_body(error)
 
 
 def _headers_of(error: Exception) -> dict[str, str]:
@@ -100,7 +148,8 @@ def refusal(error: ServiceError, path: str) -> Response:
     if not path.startswith("/v1/"):
         return service_error_response(error)
     facts = told_error(error)
-    return JSONResponse(facts.body, facts.status, headers=retry_headers(error))
+    body = anthropic_body(facts) if path == MESSAGES_PATH else facts.body
+    return JSONResponse(body, facts.status, headers=retry_headers(error))
 
 
 def told_error(error: Exception) -> OpenAIError:

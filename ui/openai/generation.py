@@ -162,7 +162,7 @@ def call_documents(calls: Sequence[ToolCall]) -> list[dict[str, Any]]:
 def caller_of(request: Request) -> str:
     """Return a name for who asks: the same for all requests with one key from one address."""
     address = request.client.host if request.client else ""
-    key = request.headers.get("authorization", "")
+    key = request.headers.get("authorization") or request.headers.get("x-api-key", "")
     return hashlib.sha256(f"{address} {key}".encode()).hexdigest()[:32]
 
 

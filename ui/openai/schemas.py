@@ -83,7 +83,7 @@ class MessageBody(Sent):
         return self.content or ""
 
 
-def _shallow(sent: Any) -> Any:
+def shallow(sent: Any) -> Any:
     """Return what is read, unless turning it into text again would need more of the stack than there is."""
     level = [sent]
     for _ in range(_DEEPEST):
@@ -137,7 +137,7 @@ class JsonSchema(BaseModel):
     """What an answer must fit; it is held to it whether or not it says `strict`."""
 
     name: str = Field(max_length=64)
-    json_schema: Annotated[dict[str, Any], BeforeValidator(_shallow)] = Field(alias="schema")
+    json_schema: Annotated[dict[str, Any], BeforeValidator(shallow)] = Field(alias="schema")
 
 
 class ResponseFormat(Sent):
@@ -192,7 +192,7 @@ class ChatBody(SamplingBody):
     """A conversation to answer."""
 
     messages: list[MessageBody] = Field(min_length=1)
-    tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS), BeforeValidator(_shallow)] | None = None
+    tools: Annotated[list[ToolBody], Field(max_length=_MOST_TOOLS), BeforeValidator(shallow)] | None = None
     tool_choice: Annotated[Literal["none", "auto", "required"] | NamedTool | None, BeforeValidator(_tool_choice)] = None
     parallel_tool_calls: bool = Field(default=True, description="Without it an answer has one call at most.")
     max_tokens: int | None = Field(default=None, ge=1, lt=2**31)

@@ -177,7 +177,8 @@ class _Request:
     def key(self) -> str:
         """The API key that it carries."""
         kind, _, key = self._header(b"authorization").partition(" ")
-        return key.strip() if kind.lower() == "bearer" else ""
+        # Anthropic's clients send a key under a name of its own.
+        return key.strip() if kind.lower() == "bearer" else self._header(b"x-api-key").strip()
 
     @property
     def session_token(self) -> str:

@@ -11,7 +11,7 @@ from drillyard.registry.v1 import deployment_pb2 as pb
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.models.actions import read_models, read_suites
-from ui.openai.shadows import Shadows
+from ui.openai.shadowing.shadows import Shadows
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render

@@ -19,7 +19,7 @@ from services.chassis.errors import Aborted, FailedPrecondition
 from ui.comparisons.actions import compare_evaluations
 from ui.gateway.clients import Clients
 from ui.openai.served import endpoint_of
-from ui.openai.shadow_answers import ShadowAnswers
+from ui.openai.shadowing.answers import ShadowAnswers
 from ui.shared.jobs import job_view
 from ui.shared.words import percent_text
 from ui.shipping.deployments.actions import find_alias, find_evaluation, list_deployments

@@ -10,7 +10,7 @@ from fastapi import Query, Request
 from pydantic import Field
 
 from services.chassis.errors import InvalidArgument
-from ui.openai.shadows import shadows_of
+from ui.openai.shadowing.shadows import shadows_of
 from ui.shared.documents import ClientsOf, Document
 from ui.shared.rpc import Body, RpcRouter
 from ui.shipping.deployments.promotion import SUITE, Candidate, promote

@@ -132,23 +132,18 @@ def test_a_key_is_told_once_and_does_what_its_scopes_say(gateway: Gateway) -> No
     assert "argon2" not in listed
 
 
-def test_openai_clients_are_told_in_their_own_form(gateway: Gateway) -> None:
-    refused = gateway.http.post("/v1/chat/completions", json={}, headers=gateway.make_key("reader", "read"))
+def test_openai_and_anthropic_clients_are_told_in_their_own_form(gateway: Gateway) -> None:
+    reader = gateway.make_key("reader", "read")
+    own = {"X-Api-Key": reader["Authorization"].removeprefix("Bearer ")}
+    assert gateway.http.post("/v1/messages", json={}, headers=own).json()["error"]["type"] == "permission_error"
+    refused = gateway.http.post("/v1/chat/completions", json={}, headers=reader)
     assert (refused.status_code, refused.json()["error"]["code"]) == (403, "permission_denied")
     assert gateway.http.get("/v1/models").json()["error"]["code"] == "unauthenticated"
 
 
 @pytest.mark.parametrize(
     "value",
-    [
-        "",
-        "Bearer",
-        "Bearer x",
-        f"Basic {ADMIN_KEY}",
-        f"Bearer {ADMIN_KEY}x",
-        "Bearer dy_ci_" + "a" * 43,
-        "Bearer " + "é",
-    ],
+    ["", "Bearer", "Bearer x", f"Basic {ADMIN_KEY}", f"Bearer {ADMIN_KEY}x", f"Bearer dy_ci_{'a' * 43}", "Bearer é"],
 )
 def test_nobody_is_let_in_without_a_key_of_this_gateway(gateway: Gateway, value: str) -> None:
     refused = gateway.caller({"Authorization": value.encode("latin-1")})  # type: ignore[dict-item]

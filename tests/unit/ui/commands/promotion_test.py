@@ -15,7 +15,7 @@ from drillyard.registry.v1 import model_pb2, test_suite_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import Aborted, NotFound
-from ui.openai.shadow_answers import ShadowAnswers
+from ui.openai.shadowing.answers import ShadowAnswers
 from ui.shipping.deployments import promotion
 from ui.shipping.deployments.promotion import Candidate
 from ui.shipping.deployments.views import Promotion

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, TokenLogProb, ToolCall
 
-from ui.openai.chat import _answered
+from ui.openai.chat import answered
 from ui.openai.generation import Whole
 from ui.openai.schemas import ChatBody
 
@@ -26,6 +26,6 @@ def test_calls_that_were_left_out_of_an_answer_are_not_kept_either(
 ) -> None:
     asked = {"model": "m", "messages": [{"role": "user", "content": "hi"}], "parallel_tool_calls": is_parallel}
     whole = Whole("Let me see.", calls, (TokenLogProb(token_id=5),), GenerateResponse())
-    message, kept = _answered(ChatBody.model_validate(asked), whole)
+    message, kept = answered(ChatBody.model_validate(asked), whole)
     assert ([call.name for call in message.tool_calls], kept) == (names, token_ids)
     assert message.content == "Let me see."

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from ui.openai import shadow_answers
-from ui.openai.shadow_answers import ShadowAnswers
+from ui.openai.shadowing import answers as shadow_answers
+from ui.openai.shadowing.answers import ShadowAnswers
 from ui.shared.environment import render
 from ui.shipping.deployments.views import AliasView, answer_line, shadow_pair_view
 

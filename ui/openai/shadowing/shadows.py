@@ -21,7 +21,7 @@ from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.openai.generation import Generation, OnEnd, Whole, call_documents
 from ui.openai.served import Target
-from ui.openai.shadow_answers import ShadowAnswers
+from ui.openai.shadowing.answers import ShadowAnswers
 
 _AT_ONCE = 8
 _SECONDS = 300.0

@@ -1,0 +1,1 @@
+"""Shadows: versions that answer beside those that clients hear, unseen."""
