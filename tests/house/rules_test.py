@@ -72,7 +72,7 @@ WRITERS = {
     "services/trainer/training/checkpoint.py",
     "ui/cli/processes.py",
     "ui/models/model_uploads.py",
-    "ui/openai/shadow_answers.py",
+    "ui/openai/shadowing/answers.py",
 }
 WRITING = re.compile(r"\.write_(text|bytes)\(|\bopen\([^)]*[\"'][rwax]*[wax]b?\+?[\"']|json\.dump\(")
 
