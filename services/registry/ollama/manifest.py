@@ -120,7 +120,7 @@ def gguf_layers(manifest: Manifest) -> tuple[tuple[Layer, ...], tuple[str, ...]]
     if not models and manifest.of_kind("tensor"):
         raise InvalidArgument(
             "The model is kept tensor by tensor, which only Ollama on MLX can read; it holds no GGUF.",
-            "Choose a tag of the model with a GGUF, or import its safetensors original, such as hf:owner/name.",
+            "Choose a tag of the model with a GGUF, or import its safetensors original.",
         )
     if not models:
         raise InvalidArgument("The model holds no GGUF.", "Choose a tag of the model with a GGUF.")

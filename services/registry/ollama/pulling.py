@@ -177,6 +177,6 @@ def _precision(config: Mapping[str, Any]) -> tuple[str, ...]:
     if number_type in _EXACT_TYPES:
         return ()
     return (
-        f"The weights are quantised ({number_type}): what that lost stays lost when they are trained. Where their "
-        "safetensors original can be had, import that instead, such as hf:owner/name.",
+        f"The weights are quantised ({number_type}): what that lost stays lost when they are trained. Import their "
+        "safetensors original instead where it can be had.",
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,12 @@ from services.registry.ports import Progress
 
 _READS_GGUF_TEMPLATES = "0.33.0"
 _MAX_NAME = 100
+# Tokens are longer than this in text and code, whatever the tokenizer.
+_CHARACTERS_PER_TOKEN = 3
+# As much again for the answers and the client's replies.
+_SHARE_OF_PROMPT = 2
+# Renderers and parsers of Ollama 0.33, by the architecture in the GGUF.
+_BUILT_IN = {"lfm2": "lfm2", "olmo2": "olmo3", "qwen3moe": "qwen3-coder"}
 
 
 class OllamaWriter:
@@ -47,23 +55,38 @@ class OllamaWriter:
             folder = out.with_name("gguf")
             notes = tuple(await self._gguf.write(source, folder, progress))
         facts = await ask_folder("gguf", folder)
-        offers_functions = await asyncio.to_thread(_offers_functions, source.spec.profile_id)
-        template, limits = await template_of(folder / "model.gguf", offers_functions=offers_functions)
+        needs = await asyncio.to_thread(_needs_of, source.spec.profile_id)
+        template, limits = await template_of(folder / "model.gguf", offers_functions=needs.functions)
         pulled = await asyncio.to_thread(_pulled, source)
-        model = _model(source, folder / "model.gguf", facts, template, tuple(map(str, pulled.get("licenses", ()))))
+        num_ctx, context_notes = _context(source.spec, int(facts["context_length"]), needs.num_ctx)
+        facts |= {"num_ctx": num_ctx, "licenses": pulled.get("licenses", ())}
+        model = _model(source, folder / "model.gguf", facts, template)
         await asyncio.to_thread(write_store, out, source.spec.model_id, model)
-        return (*notes, *limits, *_renderer_notes(source, pulled))
+        return (*notes, *limits, *context_notes, *_renderer_notes(source, pulled, str(facts["architecture"])))
 
 
-def _offers_functions(profile_id: str) -> bool:
-    """Whether requests bring functions: they may, where the protocol is not known."""
+@dataclass(frozen=True)
+class _Needs:
+    """What a protocol asks of a form: functions beside the messages, and tokens of context; 0 for not known."""
+
+    functions: bool = True
+    num_ctx: int = 0
+
+
+def _needs_of(profile_id: str) -> _Needs:
     if not profile_id:
-        return True
+        return _Needs()
     profile = get_profile(profile_id)
     try:
-        return any(profile.tools_for(case) for case in profile.draw(0, len(profile.categories)))
+        cases = list(profile.draw(0, len(profile.categories)))
     except NoMaterial:
-        return True
+        return _Needs()
+    size = profile.prompt_sizes[-1]
+    tools = any(profile.tools_for(case) for case in cases)
+    documents = ((profile.messages(case, size), profile.tools_for(case, size)) for case in cases)
+    longest = max(len(json.dumps(document, default=dict)) for document in documents)
+    needed = _SHARE_OF_PROMPT * longest / _CHARACTERS_PER_TOKEN
+    return _Needs(tools, 1 << math.ceil(math.log2(needed)))
 
 
 def _pulled(source: ExportSource) -> dict[str, Any]:
@@ -72,21 +95,39 @@ def _pulled(source: ExportSource) -> dict[str, Any]:
     return dict(json.loads(facts.read_bytes())) if facts.is_file() else {}
 
 
-def _renderer_notes(source: ExportSource, pulled: dict[str, Any]) -> tuple[str, ...]:
-    renderer = str(dict(pulled.get("config") or {}).get("renderer") or "")[:_MAX_NAME]
-    if not renderer or source.spec.renderer:
-        return ()
-    return (
-        f"Ollama writes the prompts of {shown(source.whole.model_id)} by its own renderer {shown(renderer)}; this form "
-        "has them as the model was trained. Name the renderer, and the parser, to have Ollama's.",
+def _context(spec: ExportSpec, most: int, needed: int) -> tuple[int, tuple[str, ...]]:
+    """Return the tokens of context that the form announces, and what is to be said of them."""
+    if spec.num_ctx or not needed:
+        return spec.num_ctx or most, ()
+    if most <= needed:
+        return most, ()
+    return needed, (
+        f"num_ctx is {needed}, twice what the longest prompts of {spec.profile_id} take, since Ollama keeps memory for "
+        f"all of it; the model can have {most}: announce more where tasks are longer.",
     )
 
 
-def _model(
-    source: ExportSource, gguf: Path, facts: dict[str, Any], template: str, licences: tuple[str, ...]
-) -> OllamaModel:
+def _renderer_notes(source: ExportSource, pulled: dict[str, Any], architecture: str) -> tuple[str, ...]:
+    if source.spec.renderer:
+        return ()
+    renderer = str(dict(pulled.get("config") or {}).get("renderer") or "")[:_MAX_NAME]
+    if renderer:
+        return (
+            f"Ollama writes the prompts of {shown(source.whole.model_id)} by its own renderer {shown(renderer)}; this "
+            "form has them as the model was trained. Name the renderer, and the parser, to have Ollama's.",
+        )
+    if architecture not in _BUILT_IN:
+        return ()
+    return (
+        f"Ollama has a renderer and a parser {_BUILT_IN[architecture]} of its own for models of this family; this form "
+        "has its prompts as the model was trained. Name them where the model is to be asked as Ollama asks its own.",
+    )
+
+
+def _model(source: ExportSource, gguf: Path, facts: dict[str, Any], template: str) -> OllamaModel:
     spec, licence = source.spec, source.whole.facts.licence
-    parameters = {"stop": facts["stops"], "num_ctx": spec.num_ctx or int(facts["context_length"])}
+    licences = tuple(map(str, facts["licenses"]))
+    parameters = {"stop": facts["stops"], "num_ctx": facts["num_ctx"]}
     number_type = spec.number_type or str(facts["number_type"])
     # An older one would write prompts of its own where no template is.
     requires = "" if template or spec.renderer else _READS_GGUF_TEMPLATES

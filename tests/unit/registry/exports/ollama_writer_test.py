@@ -41,10 +41,10 @@ def version(kind: ModelVersionKind, architecture: str = "llama") -> ModelVersion
     return ModelVersion.of(draft, 1, datetime.now(UTC))
 
 
-def write_chat_model(path: Path) -> Path:
+def write_chat_model(path: Path, *, architecture: str = "llama", num_ctx: int = 512) -> Path:
     path.parent.mkdir()
-    writer = gguf.GGUFWriter(path, "llama")
-    writer.add_context_length(512)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_context_length(num_ctx)
     writer.add_file_type(15)
     writer.add_token_list(["<s>", "</s>", "<|im_end|>"])
     writer.add_eos_token_id(2)
@@ -150,3 +150,18 @@ def test_an_architecture_without_a_gguf_form_is_told_before_any_byte_with_the_fo
 def test_a_version_goes_only_where_its_form_is_taken(kind: ModelVersionKind, place: dict[str, str], words: str) -> None:
     with pytest.raises(InvalidArgument, match=words):
         check_kind(version(kind), replace(PLACE, **place))
+
+
+@pytest.mark.parametrize(("asked", "num_ctx"), [(0, 32_768), (65_536, 65_536)])
+async def test_the_context_is_what_the_protocol_takes_unless_one_is_asked_for(
+    tmp_path: Path, asked: int, num_ctx: int
+) -> None:
+    model = write_chat_model(tmp_path / "gguf" / "model.gguf", architecture="qwen3moe", num_ctx=131_072)
+    spec = ExportSpec("tiny@1", ExportForm.OLLAMA, "", "tiny-ollama", "roo_native", asked, "")
+    (tmp_path / "work").mkdir()
+    out = tmp_path / "work" / "form"
+    source = ExportSource(spec, version(ModelVersionKind.GGUF), model.parent)
+    notes = await OllamaWriter(GgufWriter()).write(source, out, ignore)
+    assert json.loads(read_store(out).text("params"))["num_ctx"] == num_ctx
+    assert any("twice what the longest prompts of roo_native take" in note for note in notes) == (not asked)
+    assert any("renderer and a parser qwen3-coder of its own" in note for note in notes)
