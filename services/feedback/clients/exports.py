@@ -78,10 +78,11 @@ class GrpcPublications(JobClient):
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
 
-    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any]) -> str:
-        """Start a publication once per request id and return its id."""
+    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any], card: str) -> str:
+        """Start a publication once per request id and return its id; `card` goes into the model card."""
         spec = publication_pb2.PublicationSpec(
             model_version_id=model_version_id,
+            card=card,
             destination=ParseDict(dict(destination), publication_pb2.Destination()),
         )
         request = publication_pb2.CreatePublicationRequest(request_id=request_id, spec=spec)

@@ -38,8 +38,8 @@ class Exports(Work, Protocol):
 class Publications(Work, Protocol):
     """Brings versions where others take them from."""
 
-    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any]) -> str:
-        """Start a publication once per request id and return its id."""
+    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any], card: str) -> str:
+        """Start a publication once per request id and return its id; `card` goes into the model card."""
         ...
 
     async def location(self, publication_id: str) -> str:

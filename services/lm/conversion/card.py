@@ -75,6 +75,12 @@ def card(facts: CardFacts) -> str:
     return "\n\n".join([_metadata(facts) + f"\n# {facts.name}", *parts]) + "\n"
 
 
+def tested_card(text: str, paragraphs: str) -> str:
+    """Return a card that `card` wrote, with what was measured of its form."""
+    head, use, rest = text.partition("\n## Use\n")
+    return f"{head}\n## Tested as it is served\n\n{paragraphs.strip()}\n{use}{rest}" if use else text
+
+
 def forbids_derivatives(licence: str) -> bool:
     """Whether a licence, by its name or its text, forbids to pass on what is made of a model."""
     return bool(_NO_DERIVATIVES.search(licence))

@@ -94,6 +94,7 @@ class PublicationSpec:
     destination: Destination
     dataset_version_id: str = ""
     dataset_form: DatasetFileForm = DatasetFileForm.PARQUET
+    card: str = ""
 
 
 @dataclass(frozen=True)

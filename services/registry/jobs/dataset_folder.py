@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -26,12 +24,6 @@ class DatasetFolders:
     def __init__(self, datasets: DatasetUseCases, workspace: Workspace) -> None:
         self._datasets = datasets
         self._workspace = workspace
-
-    @contextmanager
-    def place(self, publication_id: str) -> Iterator[Path]:
-        """Lend an empty folder, which is gone at the end."""
-        with self._workspace.folder(publication_id) as folder:
-            yield folder
 
     async def write(self, dataset_version_id: str, form: DatasetFileForm, out: Path) -> int:
         """Write a version into the folder `out` and return its bytes; the same version makes the same files.

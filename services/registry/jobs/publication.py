@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from services.chassis.jobs import JobContext, Json
+from services.chassis.machine.files import link_or_copy
 from services.chassis.waiting import patiently
+from services.lm.conversion.card import tested_card
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import model_version_not_found
 from services.registry.domain.publication import (
@@ -18,8 +22,9 @@ from services.registry.domain.publication import (
     publication_of,
 )
 from services.registry.jobs.dataset_folder import DatasetFolders
+from services.registry.jobs.exporters.card import CARD
 from services.registry.jobs.phases import phase_told
-from services.registry.ports import Artifacts, ModelStore
+from services.registry.ports import Artifacts, ModelStore, Workspace
 from services.registry.ports.shipping import Publisher
 
 _STORE = "the artifact store"
@@ -33,6 +38,7 @@ class PublicationJob:
     models: ModelStore
     artifacts: Artifacts
     datasets: DatasetFolders
+    workspace: Workspace
 
     async def run(self, context: JobContext) -> Json:
         """Publish and return where the version is.
@@ -56,11 +62,14 @@ class PublicationJob:
         async with phase_told(context, PublicationPhase.VERIFY, "Verifying what is stored."):
             folder = await patiently(lambda: self.artifacts.local_path(version.artifact.uri), _STORE)
         size_bytes = version.artifact.size_bytes
-        yield Package(context.job.job_id, version.version_id, size_bytes, folder, spec.destination)
+        with self.workspace.folder(context.job.job_id) as place:
+            if spec.card:
+                folder = await asyncio.to_thread(_with_card, folder, place / "form", spec.card)
+            yield Package(context.job.job_id, version.version_id, size_bytes, folder, spec.destination)
 
     @asynccontextmanager
     async def _dataset_package(self, context: JobContext, spec: PublicationSpec) -> AsyncIterator[Package]:
-        with self.datasets.place(context.job.job_id) as folder:
+        with self.workspace.folder(context.job.job_id) as folder:
             async with phase_told(context, PublicationPhase.WRITE, "Writing the files."):
                 size_bytes = await self.datasets.write(spec.dataset_version_id, spec.dataset_form, folder)
             version_id = spec.dataset_version_id
@@ -71,3 +80,16 @@ class PublicationJob:
         publication = publication_of(context.job)
         await self.publishers[publication.spec.destination.kind].clean_up(publication)
         return {}
+
+
+def _with_card(folder: Path, place: Path, paragraphs: str) -> Path:
+    """Return a folder with the same files, whose card tells more; `folder` itself where there is no card."""
+    if not (folder / CARD).is_file():
+        return folder
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path != folder / CARD:
+            target = place / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            link_or_copy(path, target)
+    (place / CARD).write_text(tested_card((folder / CARD).read_text("utf-8"), paragraphs), "utf-8")
+    return place

@@ -60,7 +60,7 @@ def wire_shipping(
     writers, publishers = form_writers(), _publishers(settings, policy)
     export_job = ExportJob(writers, models, artifacts, adoption, FolderFacts(), workspace, profile_digest)
     runner.register(EXPORT_KIND, export_job.run, limit=settings.num_exports)
-    publication_job = PublicationJob(publishers, models, artifacts, DatasetFolders(datasets, workspace))
+    publication_job = PublicationJob(publishers, models, artifacts, DatasetFolders(datasets, workspace), workspace)
     runner.register(PUBLICATION_KIND, publication_job.run, limit=settings.num_exports, cleanup=publication_job.clean_up)
     return Shipping(
         ExportUseCases(jobs, models, writers, check_profile),

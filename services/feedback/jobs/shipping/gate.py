@@ -163,8 +163,11 @@ class GateSteps:
 
     async def _start_publication(self, place: int, destination: Mapping[str, Any]) -> None:
         record = self._record
+        # What was measured of the form itself; its own card was written before that could be.
+        rates = await self._services.verdicts.card(record.state.form_evaluation_id)
+        found = "\n".join(f"- {result.summary}" for result in record.state.results[1:])
         started = await self._services.publications.start(
-            record.request_id(f"publication-{place}"), self._form, destination
+            record.request_id(f"publication-{place}"), self._form, destination, f"{rates}\n\n{found}"
         )
         await record.update(publication_ids=(*record.state.publication_ids, started))
 

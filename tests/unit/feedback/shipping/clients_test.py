@@ -185,7 +185,7 @@ async def test_exports_and_publications_are_asked_of_the_registry(channel: grpc.
     facts = [await exports.model(version) for version in KINDS]
     assert [fact.trained_from for fact in facts] == ["", "small@1", "small@1"]
     assert [fact.training_job_id for fact in facts] == ["", "train-1", "train-1"]
-    published = await publications.start("s/publication-0", "roo-gguf@1", {"ollama_name": "roo"})
+    published = await publications.start("s/publication-0", "roo-gguf@1", {"ollama_name": "roo"}, "Rates.")
     assert (await publications.location(published), (await publications.state(published)).is_final) == ("here", True)
 
 

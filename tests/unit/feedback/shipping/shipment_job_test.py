@@ -82,6 +82,11 @@ async def test_a_form_that_passes_everything_is_published_in_each_place() -> Non
     assert "guilty" not in summary
     runs = [order.model_version_id for order in bench.world.test_runner.bodies.values()]
     assert runs == [VERSION, shipment.form_model_version_id]
+    # The card that is published says how the form itself did, and what the gate found of it.
+    (_, judged) = bench.world.evaluator.bodies
+    for model_version_id, _, card in bench.world.publications.bodies.values():
+        assert model_version_id == shipment.form_model_version_id
+        assert card.startswith(f"Tested in {judged}.") and f"- {summary}" in card and "prompts are the same" in card
 
 
 @pytest.mark.parametrize(

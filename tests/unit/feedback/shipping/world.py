@@ -71,8 +71,8 @@ class FakeExports(FakeWork):
 class FakePublications(FakeWork):
     """Publishes nothing."""
 
-    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any]) -> str:
-        return await self.begin(request_id, (model_version_id, dict(destination)))
+    async def start(self, request_id: str, model_version_id: str, destination: Mapping[str, Any], card: str) -> str:
+        return await self.begin(request_id, (model_version_id, dict(destination), card))
 
     async def location(self, publication_id: str) -> str:
         return f"at {publication_id}"

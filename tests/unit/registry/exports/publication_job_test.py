@@ -36,6 +36,22 @@ async def test_a_version_appears_in_a_new_folder(registry: ShippingRegistry, tmp
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["roo"]
 
 
+async def test_the_published_card_says_what_was_measured_of_the_form(
+    registry: ShippingRegistry, tmp_path: Path
+) -> None:
+    exported = (await registry.export("tuned")).result or {}
+    for place in ("roo", "roo"):
+        job = await registry.publish(exported["model_version_id"], tmp_path / "out" / place, card="Nine of ten conform.")
+        assert job.state is JobState.SUCCEEDED, job.error
+    text = (tmp_path / "out" / "roo" / "README.md").read_text()
+    assert "## Tested as it is served\n\nNine of ten conform.\n\n## Use\n" in text
+    assert (tmp_path / "out" / "roo" / "model.gguf").is_file()
+    assert registry.leftovers() == []
+    # An adapter as training leaves it has no card.
+    await registry.publish("tuned", tmp_path / "out" / "bare", card="Nine of ten conform.")
+    assert not (tmp_path / "out" / "bare" / "README.md").exists()
+
+
 async def test_a_publication_that_is_repeated_changes_nothing(registry: ShippingRegistry, tmp_path: Path) -> None:
     await registry.publish("tuned", tmp_path / "out" / "roo")
     stamp = (tmp_path / "out" / "roo").stat().st_ino

@@ -28,6 +28,7 @@ from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.dataset_folder import DatasetFolders
 from services.registry.jobs.export import ExportJob
+from services.registry.jobs.exporters.card import write_card
 from services.registry.jobs.publication import PublicationJob
 from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.ports import Progress
@@ -86,6 +87,7 @@ class GgufOfZeros:
     async def write(self, source: ExportSource, out: Path, progress: Progress) -> Sequence[str]:
         assert (source.folder / "adapter_config.json").exists() == (source.base_folder is not None)
         write_gguf(out / "model.gguf")
+        write_card(source, out)
         await progress(1, 2)
         await self._gate.passed()
         return (f"{source.version.version_id} was written as {source.spec.number_type}.",)
@@ -171,7 +173,7 @@ async def shipping_registry(root: Path) -> AsyncIterator[ShippingRegistry]:
         files=Places("files", num_running=1, num_waiting=1),
         row_files=RowFiles(workspace),
     )
-    publication_job = PublicationJob(publishers, models, artifacts, DatasetFolders(datasets, workspace))
+    publication_job = PublicationJob(publishers, models, artifacts, DatasetFolders(datasets, workspace), workspace)
     runner = JobRunner(jobs, owner="test", is_only_owner=True)
     runner.register(EXPORT_KIND, export_job.run)
     runner.register(PUBLICATION_KIND, publication_job.run, cleanup=publication_job.clean_up)
