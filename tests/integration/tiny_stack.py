@@ -90,12 +90,12 @@ async def connected(service: ServiceProcess) -> AsyncIterator[grpc.aio.Channel]:
         await channel.close()
 
 
-async def import_model(registry: ServiceProcess, folder: Path) -> str:
-    """Import a model folder, and return the id of its version."""
+async def import_model(registry: ServiceProcess, folder: Path, model_id: str = MODEL) -> str:
+    """Import a folder of a model or of an adapter, and return the id of its version."""
     async with connected(registry) as channel:
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         source = import_pb2.ImportSource(folder_path=str(folder))
-        request = import_pb2.CreateImportRequest(request_id=str(folder), model_id=MODEL, source=source)
+        request = import_pb2.CreateImportRequest(request_id=str(folder), model_id=model_id, source=source)
         import_id = (await stub.CreateImport(request)).model_import.import_id
         async for _ in stub.WatchImport(import_pb2.WatchImportRequest(import_id=import_id)):
             pass

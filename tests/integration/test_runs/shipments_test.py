@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -14,7 +15,8 @@ from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, regist
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
 from tests.integration.processes import ServiceProcess, start_service
-from tests.integration.tiny_stack import TinyStack, connected, tiny_stack
+from tests.integration.tiny_stack import TinyStack, connected, import_model, tiny_stack
+from tests.unit.lm.gguf.writing.export_test import write_adapter
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/test_runs/shipments_test.py"
 pytestmark = [
@@ -35,28 +37,46 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
             yield stack, feedback
 
 
-async def test_a_model_leaves_as_gguf_through_every_step(
-    served: tuple[TinyStack, ServiceProcess], tmp_path: Path
+async def shipped(feedback: ServiceProcess, spec: shipment_pb2.ShipmentSpec) -> shipment_pb2.Shipment:
+    async with connected(feedback) as channel:
+        stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
+        shipment_id = (await stub.CreateShipment(shipment_pb2.CreateShipmentRequest(spec=spec))).shipment.shipment_id
+        async for _ in stub.WatchShipment(shipment_pb2.WatchShipmentRequest(shipment_id=shipment_id)):
+            pass
+        return (await stub.GetShipment(shipment_pb2.GetShipmentRequest(shipment_id=shipment_id))).shipment
+
+
+@pytest.mark.parametrize(
+    ("export", "file"),
+    [
+        ({"form": export_pb2.EXPORT_FORM_GGUF, "number_type": "Q8_0"}, "model.gguf"),
+        ({"form": export_pb2.EXPORT_FORM_GGUF_ADAPTER}, "adapter.gguf"),
+    ],
+    ids=("Q8_0", "adapter"),
+)
+async def test_a_version_leaves_through_every_step(
+    served: tuple[TinyStack, ServiceProcess], tmp_path: Path, export: dict[str, Any], file: str
 ) -> None:
     stack, feedback = served
+    version_id = "tiny@1"
+    if file == "adapter.gguf":
+        adapter = write_adapter(stack.data_dir / "tiny", tmp_path / "adapter", lora_alpha=64)
+        version_id = await import_model(stack.registry, adapter, "tuned")
     spec = shipment_pb2.ShipmentSpec(
-        model_version_id="tiny",
+        model_version_id=version_id,
         test_suite_version_id=stack.suite,
-        export=export_pb2.ExportSpec(form=export_pb2.EXPORT_FORM_GGUF, number_type="F32"),
+        export=export_pb2.ExportSpec(**export),
         destinations=[publication_pb2.Destination(folder_path=str(tmp_path / "out"))],
         num_rows=3,
         max_new_tokens=8,
     )
-    async with connected(feedback) as channel:
-        stub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
-        request = shipment_pb2.CreateShipmentRequest(request_id="tiny", spec=spec)
-        shipment_id = (await stub.CreateShipment(request)).shipment.shipment_id
-        async for _ in stub.WatchShipment(shipment_pb2.WatchShipmentRequest(shipment_id=shipment_id)):
-            pass
-        shipment = (await stub.GetShipment(shipment_pb2.GetShipmentRequest(shipment_id=shipment_id))).shipment
+    shipment = await shipped(feedback, spec)
     assert shipment.job.state == job_pb2.JOB_STATE_SUCCEEDED, (shipment.job.error, shipment.results)
     assert [(result.step, result.passed) for result in shipment.results] == [(step, True) for step in range(1, 6)]
-    assert (tmp_path / "out" / "model.gguf").is_file() and shipment.locations
+    assert (tmp_path / "out" / file).is_file() and shipment.locations
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "## Tested as it is served" in card and f"Tested by 3 answers to the suite `{stack.suite}`" in card
+    assert shipment.results[3].summary in card
 
 
 async def test_a_loops_goals_are_measured_on_what_is_shipped(served: tuple[TinyStack, ServiceProcess]) -> None:
