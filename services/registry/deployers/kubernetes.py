@@ -191,7 +191,8 @@ def llama_server(image: str) -> Recipe:
     return recipe
 
 
-_COMMON = ("--host=0.0.0.0", f"--port={PORT}")
+# llama.cpp's server takes no option and its value as one.
+_COMMON = ("--host", "0.0.0.0", "--port", str(PORT))
 
 
 def _served(image: str, command: tuple[str, ...], arguments: tuple[str, ...], versions: list[ModelVersion]) -> Served:

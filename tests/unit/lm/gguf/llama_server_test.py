@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,14 +71,21 @@ TEXTS = [
 
 @contextmanager
 def serving(model: Path, *options: str) -> Iterator[str]:
+    place = ("-m", str(model), "-np", "1", "-t", "1", "--no-warmup")
+    with serving_command([*place, *options], model.with_suffix(".log")) as url:
+        yield url
+
+
+@contextmanager
+def serving_command(options: Sequence[str], log: Path) -> Iterator[str]:
+    """Run the server with these options at a free port of loopback, whatever they say of the place."""
     command = os.environ.get("LLAMA_SERVER", "")
     if not command:
         pytest.skip(f"llama.cpp's server is absent: {_HOW}")
     port = free_port()
-    place = ("-m", str(model), "--host", "127.0.0.1", "--port", str(port), "-np", "1", "-t", "1", "--no-warmup")
-    log = model.with_suffix(".log")
+    place = ("--host", "127.0.0.1", "--port", str(port))
     with log.open("wb") as output:
-        process = subprocess.Popen([*shlex.split(command), *place, *options], stdout=output, stderr=output)
+        process = subprocess.Popen([*shlex.split(command), *options, *place], stdout=output, stderr=output)
     try:
         _wait(process, port, log)
         yield f"http://127.0.0.1:{port}"
