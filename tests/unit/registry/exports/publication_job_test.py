@@ -41,7 +41,9 @@ async def test_the_published_card_says_what_was_measured_of_the_form(
 ) -> None:
     exported = (await registry.export("tuned")).result or {}
     for place in ("roo", "roo"):
-        job = await registry.publish(exported["model_version_id"], tmp_path / "out" / place, card="Nine of ten conform.")
+        job = await registry.publish(
+            exported["model_version_id"], tmp_path / "out" / place, card="Nine of ten conform."
+        )
         assert job.state is JobState.SUCCEEDED, job.error
     text = (tmp_path / "out" / "roo" / "README.md").read_text()
     assert "## Tested as it is served\n\nNine of ten conform.\n\n## Use\n" in text
