@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.chassis.jobs import JobContext, Json
-from services.chassis.machine.files import link_or_copy
+from services.chassis.machine.files import link_or_copy, write_atomically
 from services.chassis.waiting import patiently
 from services.lm.conversion.card import tested_card
 from services.registry.domain.identifiers import version_ref
@@ -91,5 +91,5 @@ def _with_card(folder: Path, place: Path, paragraphs: str) -> Path:
             target = place / path.relative_to(folder)
             target.parent.mkdir(parents=True, exist_ok=True)
             link_or_copy(path, target)
-    (place / CARD).write_text(tested_card((folder / CARD).read_text("utf-8"), paragraphs), "utf-8")
+    write_atomically(place / CARD, tested_card((folder / CARD).read_text("utf-8"), paragraphs))
     return place
