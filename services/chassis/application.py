@@ -94,7 +94,8 @@ class Application:
 
     def open_channel(self, address: str) -> grpc.aio.Channel:
         """Open a channel to another service, which need not be there yet; it is closed as this one stops."""
-        channel = open_channel(address, token=self.token, deadline_seconds=self.settings.call_seconds)
+        seconds = self.settings.call_seconds
+        channel = open_channel(address, token=self.token, tls=self.server.tls, deadline_seconds=seconds)
         self.on_stop(channel.close)
         return channel
 
@@ -170,7 +171,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
     """Open the database, bring it to the code's schema, and make the parts of an application.
 
     Raises:
-        FailedPrecondition: The database is in use, too new, or on a network filesystem.
+        FailedPrecondition: The database is in use, too new, or on a network filesystem; or a secret is not there.
     """
     token = ServiceToken(settings.token_file) if settings.token_file else None
     database = Database.open(settings.resolved_database_url(name), lease_seconds=settings.lease_seconds)
@@ -195,7 +196,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
         await database.close()
         raise
     telemetry = Telemetry()
-    server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token)
+    server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token, settings.tls_dir)
     of_artifacts = ArtifactGarbage(settings.resolved_artifacts_url(name), cache_dir, store.at_work_since)
     garbage = GarbageCollector(name, settings.gc_hours)
     garbage.add(

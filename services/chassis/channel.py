@@ -17,6 +17,7 @@ import structlog
 
 from services.chassis.machine.caller import caller_metadata
 from services.chassis.machine.parent import ServiceToken
+from services.chassis.machine.tls import Pems, TlsFolder, client_credentials
 from services.chassis.status import from_rpc_error
 
 REQUEST_ID_KEY = "x-request-id"
@@ -37,6 +38,8 @@ _IDEMPOTENT_PREFIXES = ("Get", "List", "Check")
 _RETRIES = 3
 _FIRST_BACKOFF_SECONDS = 0.2
 _LAST_BACKOFF_SECONDS = 5.0
+# A channel whose certificate was replaced takes no new calls, and has so long for those that it has.
+_RETIREMENT_SECONDS = 24 * 3600.0
 _deadline_factor: ContextVar[float] = ContextVar("deadline_factor", default=1.0)
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS: list[tuple[str, Any]] = [
@@ -60,6 +63,7 @@ def open_channel(
     address: str,
     *,
     token: ServiceToken | None = None,
+    tls: TlsFolder | None = None,
     deadline_seconds: float = DEADLINE_SECONDS,
     interceptors: Sequence[grpc.aio.ClientInterceptor] = (),
 ) -> grpc.aio.Channel:
@@ -67,10 +71,27 @@ def open_channel(
 
     Unary calls get `deadline_seconds` unless they pass `timeout=`; streams get none. Errors arrive as the classes of
     `services.chassis.errors`. Only methods named Get…, List… and Check… are retried, and only when the peer is away.
-    Interceptors see each call before that.
+    Interceptors see each call before that. With `tls`, both sides show certificates.
     """
-    unary = _UnaryCalls(deadline_seconds, token)
-    return _Channel(grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=[*interceptors, unary]), token)
+    chain = [*interceptors, _UnaryCalls(deadline_seconds, token)]
+
+    def connect(pems: Pems | None) -> grpc.aio.Channel:
+        if pems is None:
+            return grpc.aio.insecure_channel(address, options=_OPTIONS, interceptors=chain)
+        return grpc.aio.secure_channel(address, client_credentials(pems), options=_OPTIONS, interceptors=chain)
+
+    return _Channel(connect, token, tls)
+
+
+def open_blocking_channel(address: str, pems: Pems | None, *, server_name: str = "") -> grpc.Channel:
+    """Open a channel for a thread, whose calls are raw: no retries, no deadline, no token.
+
+    `server_name` is what the server's certificate is for, where that is not the host of the address.
+    """
+    if pems is None:
+        return grpc.insecure_channel(address, options=[DIRECT])
+    named = [("grpc.ssl_target_name_override", server_name)] if server_name else []
+    return grpc.secure_channel(address, client_credentials(pems), options=[DIRECT, *named])
 
 
 @contextmanager
@@ -111,17 +132,37 @@ class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
 class _Channel(grpc.aio.Channel):
     """A channel whose streams are ours; an interceptor's streams go on at the server until garbage is collected."""
 
-    def __init__(self, inner: grpc.aio.Channel, token: ServiceToken | None) -> None:
-        self._inner, self._token = inner, token
+    def __init__(
+        self, connect: Callable[[Pems | None], grpc.aio.Channel], token: ServiceToken | None, tls: TlsFolder | None
+    ) -> None:
+        self._connect, self._token, self._tls = connect, token, tls
+        self._pems = tls.pems() if tls else None
+        self._newest = connect(self._pems)
+        self._retired: dict[asyncio.Task[None], grpc.aio.Channel] = {}
+
+    @property
+    def _inner(self) -> grpc.aio.Channel:
+        """The connection with the certificate that is in the folder now."""
+        if self._tls and self._tls.pems() is not self._pems:
+            old, self._pems = self._newest, self._tls.pems()
+            self._newest = self._connect(self._pems)
+            task = asyncio.ensure_future(old.close(_RETIREMENT_SECONDS))
+            self._retired[task] = old
+            task.add_done_callback(self._retired.pop)
+        return self._newest
 
     async def __aenter__(self) -> _Channel:
         return self
 
     async def __aexit__(self, *_error: object) -> None:
-        await self._inner.close()
+        await self.close()
 
     async def close(self, grace: float | None = None) -> None:
-        await self._inner.close(grace)
+        retired = dict(self._retired)
+        for task in retired:
+            task.cancel()
+        await asyncio.gather(*retired, return_exceptions=True)
+        await asyncio.gather(*(channel.close(grace) for channel in (self._newest, *retired.values())))
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
         return self._inner.get_state(try_to_connect)
@@ -133,22 +174,33 @@ class _Channel(grpc.aio.Channel):
         await self._inner.channel_ready()
 
     def unary_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._inner.unary_unary(*args, **kwargs)
+        return self._method("unary_unary", args, kwargs)
 
     def stream_unary(self, *args: Any, **kwargs: Any) -> Any:
-        return self._inner.stream_unary(*args, **kwargs)
+        return self._method("stream_unary", args, kwargs)
 
     def stream_stream(self, *args: Any, **kwargs: Any) -> Any:
-        call = self._inner.stream_stream(*args, **kwargs)
+        call = self._method("stream_stream", args, kwargs)
         return lambda requests, metadata=None, **options: call(
             requests, metadata=_metadata(metadata, self._token), **options
         )
 
     def unary_stream(self, *args: Any, **kwargs: Any) -> Any:
-        call = self._inner.unary_stream(*args, **kwargs)
+        call = self._method("unary_stream", args, kwargs)
 
         def start(request: Any, *, metadata: Any = None, **options: Any) -> _Stream:
             return _Stream(call(request, metadata=_metadata(metadata, self._token), **options))
+
+        return start
+
+    def _method(self, kind: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
+        """Return what makes calls of a method; a stub keeps it for longer than a certificate may last."""
+        if self._tls is None:
+            method: Callable[..., Any] = getattr(self._newest, kind)(*args, **kwargs)
+            return method
+
+        def start(request: Any, **options: Any) -> Any:
+            return getattr(self._inner, kind)(*args, **kwargs)(request, **options)
 
         return start
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
@@ -14,6 +15,7 @@ from services.chassis.calls import CallInterceptor, CallLimit
 from services.chassis.channel import LEAST_PING_INTERVAL_MS, MESSAGE_OPTIONS
 from services.chassis.errors import FailedPrecondition
 from services.chassis.machine.parent import ServiceToken
+from services.chassis.machine.tls import TlsFolder
 from services.chassis.telemetry import Telemetry
 
 LIVENESS = "liveness"
@@ -36,15 +38,23 @@ _OPTIONS: list[tuple[str, Any]] = [
 class Server:
     """A grpc.aio server that tells the truth about its health.
 
-    With a `token`, calls without it end as UNAUTHENTICATED, questions for health excepted.
+    With a `token`, calls without it end as UNAUTHENTICATED, questions for health excepted. With `tls_dir`, clients
+    without a certificate of the CA in it are not let in at all.
 
     Health is kept per service name and for the empty name; the name `liveness` is SERVING for as long as the
     process answers, for probes that must not restart it while its database is away.
     """
 
-    def __init__(self, telemetry: Telemetry, limit: CallLimit, token: ServiceToken | None = None) -> None:
+    def __init__(
+        self,
+        telemetry: Telemetry,
+        limit: CallLimit,
+        token: ServiceToken | None = None,
+        tls_dir: Path | None = None,
+    ) -> None:
         self._draining = asyncio.Event()
         self._telemetry = telemetry
+        self.tls = TlsFolder(tls_dir) if tls_dir else None
         interceptor = CallInterceptor(telemetry, limit, self._draining, token)
         self._server = grpc.aio.server(interceptors=[interceptor], options=_OPTIONS)
         self._health = health_aio.HealthServicer()
@@ -73,7 +83,10 @@ class Server:
             names = [*self._services, "grpc.health.v1.Health", grpc_reflection.SERVICE_NAME]
             grpc_reflection.enable_server_reflection(names, self._server)
         try:
-            self.port = self._server.add_insecure_port(f"{host}:{port}")
+            if self.tls:
+                self.port = self._server.add_secure_port(f"{host}:{port}", self.tls.server_credentials())
+            else:
+                self.port = self._server.add_insecure_port(f"{host}:{port}")
             return self.port
         except RuntimeError as error:
             raise FailedPrecondition(

@@ -75,6 +75,10 @@ class ServiceSettings(BaseSettings):
     token_file: Path | None = Field(
         default=None, description="Has the secret of calls between services; none: not asked."
     )
+    tls_dir: Path | None = Field(
+        default=None,
+        description="Has tls.crt, tls.key and ca.crt; then both sides of each call show certificates.",
+    )
     host: str = "127.0.0.1"
     grpc_port: int = Field(default=0, ge=0, le=65535)
     metrics_port: int = Field(default=0, ge=0, le=65535)

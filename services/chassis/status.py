@@ -36,6 +36,15 @@ _MAX_FIELDS = 4
 # What gRPC's own limit says: an answer is sent by the server or received by the client, a request the other way round.
 _LARGER = re.compile(r"((?:CLIENT|SERVER): (?:Sent|Received)) message larger than max \((\d+) vs\. (\d+)\)")
 _ANSWERS = ("SERVER: Sent", "CLIENT: Received")
+# What gRPC says of a handshake that fails. A server that refuses a client's certificate hangs up without a word.
+_HANDSHAKES = {
+    "CERTIFICATE_VERIFY_FAILED": "The service's certificate is over, or not of a CA that this side trusts",
+    "Hostname Verification Check failed": "The service's certificate is for another name than its address",
+    "WRONG_VERSION_NUMBER": "The service takes calls without TLS alone",
+    "last error: UNAVAILABLE: [^ ]+: Socket closed$": "The service hung up before a call: "
+    "it takes no calls without a certificate of a CA that it trusts, or it is going away",
+}
+_SAME_CA = "Give all services certificates of one CA in their TLS_DIR, or none of them a TLS_DIR, then try again."
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LATE = "The service did not answer in time."
 _PEER_AWAY = "Check that the service runs and that its address is right, then try again."
@@ -87,6 +96,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     if info is None and (larger := _LARGER.search(error.details() or "")):
         return _too_large(larger)
     if info is None:
+        if refusal := _handshake_refusal(error.details() or ""):
+            return cls(refusal, _SAME_CA)
         # What gRPC says of its own end of a call depends on where the call was.
         late = _LATE if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED else ""
         problem = late or error.details() or f"The call ended with {error.code().name}."
@@ -96,6 +107,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     if info.reason == Busy.__name__:
         return Busy(problem, next_step, retry_after_seconds=int(facts.pop("retry_after_seconds")), **facts)
     return (TooLarge if info.reason == TooLarge.__name__ else cls)(problem, next_step, **facts)
+
+
+def _handshake_refusal(details: str) -> str:
+    reason = next((reason for sign, reason in _HANDSHAKES.items() if re.search(sign, details)), "")
+    address = re.search("last error: [A-Z]+: ([^ ]+):", details)
+    return f"{reason} ({address[1]})." if reason and address else ""
 
 
 def _too_large(larger: re.Match[str]) -> TooLarge:

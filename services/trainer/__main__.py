@@ -118,6 +118,8 @@ def _limits(settings: TrainerSettings) -> TrainingLimits:
         dtype=settings.dtype,
         device=settings.device,
         stall_seconds=settings.stall_seconds,
+        report_name=settings.report_name,
+        tls_folder=str(settings.tls_dir.absolute()) if settings.tls_dir else "",
     )
 
 

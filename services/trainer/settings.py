@@ -34,6 +34,9 @@ class TrainerSettings(ServiceSettings):
     report_address: str = Field(
         default="", description="Where training processes reach this service; empty: its own port on this machine."
     )
+    report_name: str = Field(
+        default="", description="What this service's certificate is for, as training processes ask; empty: its address."
+    )
     warm_seconds: float = Field(
         default=600.0,
         ge=0,

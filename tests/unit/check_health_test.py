@@ -48,7 +48,8 @@ def test_a_server_that_is_away_is_named_by_its_status() -> None:
 
 
 def test_no_address_is_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([]) == 2
+    with pytest.raises(SystemExit, match="2"):
+        main([])
     assert "HOST:PORT" in capsys.readouterr().err
 
 

@@ -22,6 +22,7 @@ from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
 from services.chassis.channel import open_channel
 from services.chassis.errors import PermissionDenied
 from services.chassis.machine.parent import ServiceToken
+from services.chassis.machine.tls import TlsFolder
 from ui.gateway.access.caller import Caller, Scope, known_caller
 from ui.gateway.settings import GatewaySettings
 
@@ -52,9 +53,10 @@ class Clients:
 async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
     """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
     token = ServiceToken(settings.token_file) if settings.token_file else None
+    tls = TlsFolder(settings.tls_dir) if settings.tls_dir else None
     guards = [CallGuard()] if settings.authentication == "on" else []
     channels = {
-        name: open_channel(getattr(settings, f"{name}_address"), token=token, interceptors=guards)
+        name: open_channel(getattr(settings, f"{name}_address"), token=token, tls=tls, interceptors=guards)
         for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
     }
     try:

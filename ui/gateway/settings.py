@@ -21,6 +21,7 @@ class GatewaySettings(BaseSettings):
 
     data_dir: Path = Path("data")
     token_file: Path | None = None
+    tls_dir: Path | None = Field(default=None, description="Has tls.crt, tls.key and ca.crt, for calls of services.")
     host: str = "127.0.0.1"
     port: int = Field(default=7860, ge=0, le=65535)
     artifacts_url: str = Field(default="", description="Where uploads are kept; empty: a folder in the data folder.")

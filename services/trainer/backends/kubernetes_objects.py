@@ -22,6 +22,7 @@ MANAGER_LABEL: Final = "app.kubernetes.io/managed-by"
 MANAGER: Final = "drillyard-trainer"
 SCRATCH: Final = "/tmp/drillyard"
 TOKEN_FOLDER: Final = "/etc/drillyard/service-token"
+TLS_FOLDER: Final = "/etc/drillyard/tls"
 _POD: Final = "services.trainer.training.processes.pod"
 _QUEUE_LABEL: Final = "kueue.x-k8s.io/queue-name"
 _QUANTITY = re.compile(r"([0-9.]+(?:[eE][+-]?[0-9]+)?)([A-Za-z]*)")
@@ -54,6 +55,7 @@ class TrainingPods:
         pull_secrets: Secrets for the image's registry.
         pull_policy: When the image is fetched.
         token_secret: Has the entry `token`, with which attempts report; empty: none is asked for.
+        tls_secret: Has tls.crt, tls.key and ca.crt, with which attempts report; empty: they do without TLS.
         artifacts_secret: Its entries are the environment by which the artifact store is reached.
         claim: The volume with the trainer's and the registry's artifacts; empty: they are in an object store.
         data_folder: Where the volume is mounted, as in the services, whose URIs say so.
@@ -81,6 +83,7 @@ class TrainingPods:
     pull_secrets: Sequence[str] = ()
     pull_policy: str = "IfNotPresent"
     token_secret: str = ""
+    tls_secret: str = ""
     artifacts_secret: str = ""
     claim: str = ""
     data_folder: str = "/data"
@@ -94,6 +97,12 @@ class TrainingPods:
     def checkpoint_store(self) -> Path:
         """The folder of the volume that pods write to."""
         return Path(self.data_folder) / "trainer" / "artifacts"
+
+    @property
+    def secrets(self) -> Mapping[str, str]:
+        """The secrets that pods mount, by the folder."""
+        secrets = {TOKEN_FOLDER: self.token_secret, TLS_FOLDER: self.tls_secret}
+        return {folder: secret for folder, secret in secrets.items() if secret}
 
 
 def name_of(plan: AttemptPlan) -> str:
@@ -220,8 +229,8 @@ def _worker_pod(pods: TrainingPods, name: str, *, num_workers: int) -> Manifest:
 
 def _pod(pods: TrainingPods, container: Manifest) -> Manifest:
     volumes: list[Manifest] = [{"name": "scratch", "emptyDir": {}}]
-    if pods.token_secret:
-        volumes.append({"name": "service-token", "secret": {"secretName": pods.token_secret, "defaultMode": 0o440}})
+    for folder, secret in pods.secrets.items():
+        volumes.append({"name": Path(folder).name, "secret": {"secretName": secret, "defaultMode": 0o440}})
     if pods.claim:
         volumes.append({"name": "data", "persistentVolumeClaim": {"claimName": pods.claim}})
     affinity = {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [_beside(pods)]}}
@@ -251,8 +260,7 @@ def _beside(pods: TrainingPods) -> Manifest:
 
 def _container(pods: TrainingPods, name: str, resources: Mapping[str, Any]) -> Manifest:
     mounts: list[Manifest] = [{"name": "scratch", "mountPath": "/tmp"}]
-    if pods.token_secret:
-        mounts.append({"name": "service-token", "mountPath": TOKEN_FOLDER, "readOnly": True})
+    mounts += [{"name": Path(folder).name, "mountPath": folder, "readOnly": True} for folder in pods.secrets]
     if pods.claim:
         for service in ("registry", "trainer"):
             path = f"{service}/artifacts"

@@ -26,6 +26,7 @@ from services.trainer.backends.kubernetes_objects import (
     MANAGER,
     MANAGER_LABEL,
     SCRATCH,
+    TLS_FOLDER,
     TOKEN_FOLDER,
     TrainingPods,
     name_of,
@@ -88,6 +89,7 @@ class RayKubernetesBackend:
             checkpoint_folder=f"{SCRATCH}/checkpoints",
             scratch_folder=SCRATCH,
             token_file=f"{TOKEN_FOLDER}/token" if self._settings.token_secret else "",
+            tls_folder=TLS_FOLDER if self._settings.tls_secret else "",
             artifacts_url=self._artifacts_url,
             num_threads=0,
         )

@@ -20,6 +20,7 @@ class AttemptPlan:
 
     Attributes:
         report_address: Where the trainer service answers ReportAttempt.
+        report_name: What its certificate is for; empty: the host of that address.
         config_digest: Written to every checkpoint.
         adapter_folder: The adapter that is trained further; empty for a new one.
         checkpoint_folder: The job's checkpoints, one folder each.
@@ -29,6 +30,7 @@ class AttemptPlan:
         dtype: What the base weights are held in, "float32" or "bfloat16"; "auto" is the faster one here.
         device: What computes, "cpu" or "cuda"; "auto" is the GPU where there is one for each worker.
         token_file: Has the secret that ReportAttempt asks for; empty when it asks for none.
+        tls_folder: Has tls.crt, tls.key and ca.crt, with which it is called; empty when it is called without TLS.
         artifacts_url: The store that gets the checkpoints of processes with a disk of their own; empty for others.
         validation_file: Rows to measure by, beside the dataset's own; empty for none.
         stall_seconds: The service ends an attempt that has not moved for so long; 0 is never.
@@ -51,6 +53,8 @@ class AttemptPlan:
     dtype: str = "auto"
     device: str = "auto"
     token_file: str = ""
+    tls_folder: str = ""
+    report_name: str = ""
     artifacts_url: str = ""
     stall_seconds: float = 0.0
     suites: tuple[SuiteFile, ...] = ()

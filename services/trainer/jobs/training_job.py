@@ -31,7 +31,7 @@ _HEARTBEAT_SECONDS = 2.5
 
 @dataclass(frozen=True)
 class TrainingLimits:
-    """Settings of the service that bound its jobs."""
+    """Settings of the service that bound its jobs, and how their attempts call it."""
 
     max_attempts: int = 3
     num_threads: int = 0
@@ -39,6 +39,8 @@ class TrainingLimits:
     device: str = "auto"
     stall_seconds: float = 900.0
     release_seconds: float = 5.0
+    report_name: str = ""
+    tls_folder: str = ""
 
 
 class TrainingJobWork:
@@ -190,6 +192,8 @@ class TrainingJobWork:
             stall_seconds=self._limits.stall_seconds,
             suites=places.suites,
             validation_file=places.validation,
+            tls_folder=self._limits.tls_folder,
+            report_name=self._limits.report_name,
         )
 
     async def _attempt(self, context: JobContext, plan: AttemptPlan, attempt: Attempt, kept: KeptCheckpoints) -> None:

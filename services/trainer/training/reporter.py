@@ -12,8 +12,9 @@ from pathlib import Path
 import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 
-from services.chassis.channel import DIRECT
+from services.chassis.channel import open_blocking_channel
 from services.chassis.machine.parent import ServiceToken
+from services.chassis.machine.tls import TlsFolder
 from services.chassis.wire import to_message
 from services.trainer.domain.attempt import AttemptOutcome, Checkpoint, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
@@ -58,9 +59,10 @@ class Reporter:
         self._heartbeat_seconds = heartbeat_seconds
         self._is_stopped = is_stopped
         self._on_fenced = on_fenced
-        self._channel = grpc.insecure_channel(plan.report_address, options=[DIRECT])
+        self._tls = TlsFolder(Path(plan.tls_folder)) if plan.tls_folder else None
+        self._pems = self._tls.pems() if self._tls else None
+        self._channel = self._open_channel()
         self._token = ServiceToken(Path(plan.token_file)) if plan.token_file else None
-        self._stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
         self._lock = threading.Condition()
         self._news = threading.Event()
         self._pending = attempt_pb2.ReportAttemptRequest(
@@ -165,7 +167,15 @@ class Reporter:
 
     def _report(self, request: attempt_pb2.ReportAttemptRequest) -> attempt_pb2.ReportAttemptResponse:
         metadata = (self._token.metadata,) if self._token else ()
-        return self._stub.ReportAttempt(request, timeout=_CALL_SECONDS, metadata=metadata)
+        if self._tls and self._tls.pems() is not self._pems:
+            self._channel.close()
+            self._pems = self._tls.pems()
+            self._channel = self._open_channel()
+        stub = trainer_service_pb2_grpc.TrainerServiceStub(self._channel)
+        return stub.ReportAttempt(request, timeout=_CALL_SECONDS, metadata=metadata)
+
+    def _open_channel(self) -> grpc.Channel:
+        return open_blocking_channel(self._plan.report_address, self._pems, server_name=self._plan.report_name)
 
     def _refused(self, error: grpc.RpcError, last_answer: float) -> None:
         # The stubs' errors are calls too, which is what carries the code.

@@ -8,12 +8,15 @@ import time
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+import trustme
 from drillyard.trainer.v1 import attempt_pb2, training_job_pb2
 
+from services.chassis.machine import tls
 from services.chassis.wire import from_document
 from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
 from services.trainer.domain.plan import AttemptPlan
@@ -61,7 +64,7 @@ class Listener:
 
 
 @contextlib.contextmanager
-def listening(listener: Listener) -> Iterator[AttemptPlan]:
+def listening(listener: Listener, credentials: grpc.ServerCredentials | None = None) -> Iterator[AttemptPlan]:
     server = grpc.server(futures.ThreadPoolExecutor(2))
     method = grpc.unary_unary_rpc_method_handler(
         listener.report_attempt,
@@ -70,12 +73,35 @@ def listening(listener: Listener) -> Iterator[AttemptPlan]:
     )
     service = grpc.method_handlers_generic_handler(SERVICE_NAME, {"ReportAttempt": method})
     server.add_generic_rpc_handlers((service,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = (
+        server.add_secure_port("127.0.0.1:0", credentials) if credentials else server.add_insecure_port("127.0.0.1:0")
+    )
     server.start()
     try:
         yield replace(PLAN, report_address=f"127.0.0.1:{port}")
     finally:
         server.stop(0).wait()
+
+
+def write_certificates(folder: Path, ca: trustme.CA) -> None:
+    certificate = ca.issue_cert("dy-trainer")
+    certificate.private_key_pem.write_to_path(folder / "tls.key")
+    certificate.cert_chain_pems[0].write_to_path(folder / "tls.crt")
+    ca.cert_pem.write_to_path(folder / "ca.crt")
+
+
+def test_reports_over_tls_go_on_with_new_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tls, "_READ_SECONDS", 0.0)
+    write_certificates(tmp_path, trustme.CA())
+    listener = Listener()
+    with listening(listener, tls.TlsFolder(tmp_path).server_credentials()) as plan:
+        reporter = Reporter(replace(plan, tls_folder=str(tmp_path), report_name="dy-trainer"))
+        reporter.step(1, 2, {"loss": 1.0})
+        reporter.flush()
+        write_certificates(tmp_path, trustme.CA())
+        reporter.step(2, 2, {"loss": 0.5})
+        reporter.close(AttemptOutcome.SUCCEEDED)
+    assert points_of(listener) == [("loss", 1, 1.0), ("loss", 2, 0.5)]
 
 
 def points_of(listener: Listener) -> list[tuple[str, int, float]]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from services.trainer.backends.kubernetes_objects import TrainingPods, plain_job, ray_job
+from services.trainer.backends.kubernetes_objects import TLS_FOLDER, TOKEN_FOLDER, TrainingPods, plain_job, ray_job
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.settings import TrainerSettings
 from tests.unit.trainer.backends.kuberay_rules import Manifest, refusal_of
@@ -103,6 +103,17 @@ def test_of_the_data_volume_pods_see_artifacts_alone_and_write_the_trainers_own(
         "/data/registry/artifacts": ("registry/artifacts", True),
         "/data/trainer/artifacts": ("trainer/artifacts", False),
     }
+
+
+def test_every_pod_mounts_the_certificate_by_which_it_reports() -> None:
+    made = ray_job(plan_of(), replace(PODS, tls_secret="dy-training-tls"))
+    cluster = made["spec"]["rayClusterSpec"]
+    templates = (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"])
+    for pod in [template["spec"] for template in templates]:
+        mounts = {mount["name"]: mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"]}
+        secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"] if "secret" in volume}
+        assert secrets == {"service-token": "dy-service-token", "tls": "dy-training-tls"}
+        assert (mounts["service-token"], mounts["tls"]) == (TOKEN_FOLDER, TLS_FOLDER)
 
 
 def test_the_plan_comes_whole_through_a_shell() -> None:

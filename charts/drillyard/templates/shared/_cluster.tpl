@@ -40,6 +40,11 @@ REGISTRY_KUBERNETES_SAME_NODE: {{ ne (default "ReadWriteOnce" $root.Values.stora
 {{- if not .Values.serviceToken.existingSecret -}}
 {{- fail "training.namespace is another one, whose pods cannot read the service token. Make a secret of one name in both namespaces and set serviceToken.existingSecret, or empty training.namespace." -}}
 {{- end -}}
+{{- with include "drillyard.issuer" . -}}
+{{- if ne (get (fromYaml .) "kind") "ClusterIssuer" -}}
+{{- fail "training.namespace is another one, where tls.certManager.issuerRef is not known. Name a ClusterIssuer, or empty training.namespace." -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end }}
 
@@ -47,7 +52,6 @@ REGISTRY_KUBERNETES_SAME_NODE: {{ ne (default "ReadWriteOnce" $root.Values.stora
 {{- define "drillyard.trainingEnvironment" -}}
 {{- $root := .root -}}
 {{- $training := $root.Values.training -}}
-{{- $secret := include "drillyard.fullname" (dict "root" $root "name" "service-token") -}}
 {{- $pods := dict
       "namespace" (include "drillyard.trainingNamespace" $root)
       "image" (default (include "drillyard.image" (dict "root" $root "name" "trainer" "values" $root.Values.services.trainer)) $training.image)
@@ -62,7 +66,8 @@ REGISTRY_KUBERNETES_SAME_NODE: {{ ne (default "ReadWriteOnce" $root.Values.stora
       "resource_claims" (default list $training.resourceClaims)
       "pull_secrets" (default list $root.Values.image.pullSecrets)
       "pull_policy" (default "IfNotPresent" $root.Values.image.pullPolicy)
-      "token_secret" (default $secret $root.Values.serviceToken.existingSecret)
+      "token_secret" (include "drillyard.tokenSecret" $root)
+      "tls_secret" (include "drillyard.tlsSecret" (dict "root" $root "name" "training"))
       "artifacts_secret" (default "" $root.Values.artifacts.existingSecret)
       "active_deadline_seconds" (int $training.activeDeadlineSeconds)
       "pre_running_deadline_seconds" (int $training.preRunningDeadlineSeconds)

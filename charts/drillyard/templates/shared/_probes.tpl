@@ -1,4 +1,5 @@
-{{/* Probes of one container, switched by probes.type. The gateway answers on its metrics port. Takes root, name. */}}
+{{/* Probes of one container, switched by probes.type. The gateway, and services that ask for a certificate, which a kubelet
+     does not have, answer on their metrics port. Takes root, name. */}}
 {{- define "drillyard.probes" -}}
 {{- $type := default "grpc" .root.Values.probes.type -}}
 {{- if ne $type "none" }}
@@ -7,7 +8,7 @@
   periodSeconds: {{ index $setting 0 }}
   failureThreshold: {{ index $setting 1 }}
   timeoutSeconds: 3
-  {{- if eq $.name "gateway" }}
+  {{- if or (eq $.name "gateway") (include "drillyard.tlsSecret" $) }}
   httpGet:
     path: {{ ternary "/health/live" "/health/ready" (eq $probe "livenessProbe") }}
     port: metrics

@@ -1,9 +1,7 @@
 {{/* Deployment of one service or the gateway. Takes root, name, values. */}}
 {{- define "drillyard.deployment" -}}
 {{- include "drillyard.checkReplicas" . -}}
-{{- $values := .root.Values -}}
-{{- $keys := get (dict "test-runner" $values.endpoints.existingSecret "registry" $values.sources.existingSecret "gateway" $values.authentication.existingSecret) .name -}}
-{{- $keysName := get (dict "test-runner" "endpoint-keys" "registry" "source-tokens" "gateway" "authentication") .name -}}
+{{- $secrets := include "drillyard.secrets" . | fromYaml -}}
 {{- $shared := include "drillyard.usesVolume" .root -}}
 {{- /* A name each, since a server-side apply cannot make one kind of volume of another. */}}
 {{- $data := ternary "data" "own-data" (eq $shared "true") -}}
@@ -68,12 +66,11 @@ spec:
           volumeMounts:
             - {name: {{ $data }}, mountPath: /data}
             - {name: scratch, mountPath: /tmp}
-            - {name: service-token, mountPath: /etc/drillyard/service-token, readOnly: true}
+            {{- range $name, $secret := $secrets }}
+            - {name: {{ $name }}, mountPath: /etc/drillyard/{{ $name }}, readOnly: true}
+            {{- end }}
             {{- if .values.sharedMemory }}
             - {name: shared-memory, mountPath: /dev/shm}
-            {{- end }}
-            {{- if $keys }}
-            - {name: {{ $keysName }}, mountPath: /etc/drillyard/{{ $keysName }}, readOnly: true}
             {{- end }}
       volumes:
         - name: {{ $data }}
@@ -85,36 +82,14 @@ spec:
           {{- end }}
         - name: scratch
           emptyDir: {}
-        - name: service-token
-          # The group of fsGroup reads; a token that changes is read without a restart.
-          secret: {secretName: {{ .root.Values.serviceToken.existingSecret | default (include "drillyard.fullname" (dict "root" .root "name" "service-token")) }}, defaultMode: 0440}
+        {{- range $name, $secret := $secrets }}
+        - name: {{ $name }}
+          # The group of fsGroup reads; what changes is read without a restart.
+          secret: {secretName: {{ $secret }}, defaultMode: 0440}
+        {{- end }}
         {{- with .values.sharedMemory }}
         - name: shared-memory
           emptyDir: {medium: Memory, sizeLimit: {{ . }}}
         {{- end }}
-        {{- with $keys }}
-        - name: {{ $keysName }}
-          secret: {secretName: {{ . }}, defaultMode: 0440}
-        {{- end }}
-      {{- if and $shared (ne (default "ReadWriteOnce" .root.Values.storage.accessMode) "ReadWriteMany") }}
-      affinity:
-        # A ReadWriteOnce volume is attached to one node; the first pod picks it and the others follow.
-        podAffinity:
-          requiredDuringSchedulingIgnoredDuringExecution:
-            - topologyKey: kubernetes.io/hostname
-              labelSelector:
-                matchLabels: {{- include "drillyard.group" . | nindent 18 }}
-      {{- end }}
-      {{- with .values.resourceClaims }}
-      resourceClaims: {{- toYaml . | nindent 8 }}
-      {{- end }}
-      {{- with .values.runtimeClassName }}
-      runtimeClassName: {{ . }}
-      {{- end }}
-      {{- with include "drillyard.strings" .values.nodeSelector }}
-      nodeSelector: {{- . | nindent 8 }}
-      {{- end }}
-      {{- with .values.tolerations }}
-      tolerations: {{- toYaml . | nindent 8 }}
-      {{- end }}
+      {{- with include "drillyard.scheduling" . | trim }}{{ . | nindent 6 }}{{ end }}
 {{- end }}

@@ -9,6 +9,10 @@
       (printf "%s_LOG_LEVEL" $prefix) (default "info" $root.Values.logs.level)
       (printf "%s_METRICS_PORT" $prefix) "9090"
       (printf "%s_TOKEN_FILE" $prefix) "/etc/drillyard/service-token/token" -}}
+{{- if include "drillyard.tlsSecret" . -}}
+{{- $_ := set $own (printf "%s_TLS_DIR" $prefix) "/etc/drillyard/tls" -}}
+{{- if eq $name "trainer" }}{{ $_ := set $own "TRAINER_REPORT_NAME" (include "drillyard.fullname" .) }}{{ end -}}
+{{- end -}}
 {{- if eq $name "gateway" -}}
 {{- $_ := set $own "GATEWAY_PORT" "7860" -}}
 {{- $_ := set $own "GATEWAY_METRICS_HOST" "0.0.0.0" -}}
