@@ -8,6 +8,19 @@ affinity:
       - topologyKey: kubernetes.io/hostname
         labelSelector:
           matchLabels: {{- include "drillyard.group" . | nindent 12 }}
+{{- else }}
+{{- with default dict .root.Values.topologySpread }}
+{{- with .keys }}
+topologySpreadConstraints:
+  {{- range . }}
+  - topologyKey: {{ . }}
+    maxSkew: 1
+    whenUnsatisfiable: {{ default "ScheduleAnyway" $.root.Values.topologySpread.whenUnsatisfiable }}
+    labelSelector:
+      matchLabels: {{- include "drillyard.selector" $ | nindent 8 }}
+  {{- end }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- with .values.resourceClaims }}
 resourceClaims: {{- toYaml . | nindent 2 }}

@@ -11,7 +11,7 @@ metadata:
   name: {{ include "drillyard.fullname" . }}
   labels: {{- include "drillyard.labels" . | nindent 4 }}
 spec:
-  {{- if not (kindIs "invalid" .values.replicas) }}
+  {{- if not (or (kindIs "invalid" .values.replicas) (include "drillyard.autoscaling" .)) }}
   replicas: {{ .values.replicas }}
   {{- end }}
   strategy: {{- include "drillyard.strategy" . | nindent 4 }}
