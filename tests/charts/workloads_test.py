@@ -61,13 +61,15 @@ def pod_of(manifests: list[Manifest], name: str) -> Manifest:
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_pod_obeys_the_restricted_pod_security_standard(profile: str) -> None:
     for name, spec in pod_specs(render(*profile_values(profile))).items():
-        pod, container = spec["securityContext"], spec["containers"][0]["securityContext"]
+        pod = spec["securityContext"]
         assert pod["runAsNonRoot"] is True, name
         assert pod["runAsUser"] == 10001, name
         assert pod["seccompProfile"] == {"type": "RuntimeDefault"}, name
-        assert container["allowPrivilegeEscalation"] is False, name
-        assert container["readOnlyRootFilesystem"] is True, name
-        assert container["capabilities"] == {"drop": ["ALL"]}, name
+        for container in (*spec["containers"], *spec.get("initContainers", ())):
+            rights = container["securityContext"]
+            assert rights["allowPrivilegeEscalation"] is False, name
+            assert rights["readOnlyRootFilesystem"] is True, name
+            assert rights["capabilities"] == {"drop": ["ALL"]}, name
         assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec), name
         volumes = {kind for volume in spec.get("volumes", ()) for kind in volume if kind != "name"}
         assert volumes <= {"emptyDir", "persistentVolumeClaim", "secret"}

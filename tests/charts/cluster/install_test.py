@@ -206,9 +206,12 @@ def test_a_dry_run_on_the_server_accepts_every_object_and_stores_none(control_pl
         "--values",
         str(CHART / "ci" / "postgres-s3.yaml"),
         "--set",
-        "podDisruptionBudget.enabled=false",
+        "podDisruptionBudget.enabled=false,ingress.enabled=true",
+        "--set",
+        "authentication.existingSecret=login,authentication.outsideUrl=https://lab.example/drill",
     )
-    assert "kind: NetworkPolicy" in run(control_plane, *served)
+    accepted = run(control_plane, *served)
+    assert {"NetworkPolicy", "Ingress"} <= {line.removeprefix("kind: ") for line in accepted.splitlines()}
     assert not any(name.startswith("try-") for name in names(control_plane, "deployments"))
 
 

@@ -39,6 +39,9 @@ spec:
         - name: {{ . }}
         {{- end }}
       {{- end }}
+      {{- with include "drillyard.migration" . | trim }}
+      initContainers: {{- . | nindent 8 }}
+      {{- end }}
       containers:
         - name: {{ .name }}
           image: {{ include "drillyard.image" . | quote }}
