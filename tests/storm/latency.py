@@ -17,7 +17,7 @@ from typing import Any, TextIO
 
 import grpc
 
-from tests.storm.work import KINDS
+from tests.storm.asking.kinds import KINDS
 
 PERIOD_SECONDS = 0.2
 _DEADLINE_SECONDS = 10.0
@@ -40,7 +40,7 @@ def _measure(call: dict[str, str], file: TextIO) -> None:
     kind = KINDS[call["kind"]]
     channel = grpc.insecure_channel(call["address"], options=_OPTIONS)
     get: Any = getattr(kind.stub(channel), kind.get)
-    request = kind.get_request(**{kind.id_field: call["job_id"]})
+    request = kind.named(kind.get, call["job_id"])
     while True:
         begin, code = time.monotonic(), "OK"
         try:

@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-CREATED, CANCEL_SENT, CANCELLED = "created", "cancel_sent", "cancelled"
+CREATED, CANCEL_SENT, CANCELLED, SCHEDULED = "created", "cancel_sent", "cancelled", "scheduled"
 
 
 @dataclass(frozen=True)
@@ -15,7 +15,8 @@ class Entry:
     """One acknowledgement, or a request whose answer nobody saw.
 
     Attributes:
-        act: What was acknowledged: `CREATED` or `CANCELLED`; `CANCEL_SENT` stands for a request alone.
+        act: What was acknowledged: `CREATED` or `CANCELLED`, or `SCHEDULED` for a schedule, whose id stands for the
+            job's; `CANCEL_SENT` stands for a request alone.
         shape: Names the spec: jobs of one shape do the same work.
     """
 

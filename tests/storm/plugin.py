@@ -21,9 +21,12 @@ from typing import Any
 
 from tests.storm.points import POINTS
 
-FAULT, FIRED, MUTANT, COMPUTE = "FAULT", "STORM_FIRED_FILE", "STORM_MUTANT", "STORM_COMPUTE"
+FAULT, FIRED, MUTANT, COMPUTE, GATE = "FAULT", "STORM_FIRED_FILE", "STORM_MUTANT", "STORM_COMPUTE", "STORM_GATE_FILE"
+# So long is an hour of a schedule in a storm.
+HOUR_SECONDS = 8
 # In every process of a storm; by it the oracle knows them.
 TOKEN = "STORM_TOKEN"
+_LOOK_SECONDS = 0.05
 _SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}
 
 Patch = Callable[[ModuleType], None]
@@ -38,6 +41,8 @@ def install() -> None:
     if os.environ.get(COMPUTE) == "made-up":
         # Before a fault point wraps it: a process that was started is started.
         patches.setdefault("asyncio.subprocess", []).insert(0, _replace_commands)
+        patches.setdefault("services.feedback.domain.schedules.timing", []).append(_shorten_hours)
+        patches.setdefault("services.chassis.jobs.attempt", []).append(_hold_work)
     sys.meta_path.insert(0, _Patching(patches))
     if mutant := os.environ.get(MUTANT):
         # It imports asyncio, which has to be changed by then.
@@ -118,6 +123,29 @@ def _wrapped(function: Callable[..., Any], reached: Callable[[], None], *, is_af
         return result
 
     return awaited if inspect.iscoroutinefunction(function) else called
+
+
+def _shorten_hours(module: ModuleType) -> None:
+    length = module.timedelta
+
+    def timedelta(*, hours: int = 0, days: int = 0) -> Any:
+        return length(seconds=HOUR_SECONDS * hours, days=days)
+
+    module.timedelta = timedelta
+
+
+def _hold_work(module: ModuleType) -> None:
+    is_shut = functools.partial(os.path.exists, os.environ[GATE])
+
+    def make(do: Callable[..., Any]) -> Callable[..., Any]:
+        async def held(attempt: Any) -> Any:
+            while is_shut():
+                await module.asyncio.sleep(_LOOK_SECONDS)
+            return await do(attempt)
+
+        return held
+
+    change(module, "Attempt._do", make)
 
 
 def _replace_commands(module: ModuleType) -> None:

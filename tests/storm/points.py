@@ -26,7 +26,8 @@ class Point:
     services: tuple[str, ...] = ()
 
 
-_CHASSIS, _TRAINER = "services.chassis", "services.trainer"
+_CHASSIS, _TRAINER, _FEEDBACK = "services.chassis", "services.trainer", "services.feedback"
+_PUBLISHER = "services.registry.jobs.publishers.folder"
 _ARTIFACTS = f"{_CHASSIS}.artifacts.store"
 _FOLDER = f"{_CHASSIS}.artifacts.local_folder"
 
@@ -55,6 +56,14 @@ POINTS: dict[str, Point] = {
     "checkpoint_listed": Point(f"{_TRAINER}.manifest", "write_manifest", True, ("driver",)),
     "round_committed": Point("services.feedback.jobs.record", "LoopRecord.update", True, ("feedback",)),
     "dataset_built": Point("services.feedback.datasets.builder", "build", True, ("feedback",)),
+    "items_due": Point(f"{_FEEDBACK}.store.items", "SqlItemStore.add_all", False, ("feedback",)),
+    "items_committed": Point(f"{_FEEDBACK}.store.items", "SqlItemStore.add_all", True, ("feedback",)),
+    "due_time_committed": Point(f"{_FEEDBACK}.store.schedules", "SqlScheduledRunStore.add", True, ("feedback",)),
+    "shipment_due": Point(f"{_FEEDBACK}.jobs.shipping.record", "ShipmentRecord.update", False, ("feedback",)),
+    "items_used": Point(f"{_FEEDBACK}.store.items", "SqlItemStore.mark_used", False, ("feedback",)),
+    "publication_copied": Point(_PUBLISHER, "_appear", False, ("registry",)),
+    "publication_renamed": Point(_PUBLISHER, "_appear", True, ("registry",)),
+    "rows_read": Point("services.registry.importers.rows.conversion", "RowFiles.read", True, ("registry",)),
 }
 
 

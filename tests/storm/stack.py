@@ -18,7 +18,7 @@ import psutil
 
 from tests.machine import free_ports
 from tests.storm.databases import Databases
-from tests.storm.plugin import COMPUTE, FAULT, FIRED, MUTANT, TOKEN
+from tests.storm.plugin import COMPUTE, FAULT, FIRED, GATE, MUTANT, TOKEN
 from tests.storm.points import points_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,14 +33,13 @@ _STOP_SECONDS = 20.0
 # Short leases and small windows, so that minutes hold many hand-overs. The caps of deaths are set beyond what a storm
 # can reach: a job that is at work whenever its service is killed would otherwise end as FAILED, as it should.
 _SETTINGS: dict[str, dict[str, object]] = {
-    "registry": {"num_imports": 2},
+    "registry": {"num_imports": 2, "num_exports": 2},
     "test_runner": {"max_running": 4, "max_workers": 2, "window_size": 8, "num_threads": 1, "idle_seconds": 5},
     "evaluator": {},
     "trainer": {"max_running": 3, "max_attempts": 100, "num_threads": 1},
-    "feedback": {},
+    "feedback": {"max_running_builds": 2, "max_running_shipments": 2},
 }
 _SHARED_SETTINGS: dict[str, object] = {
-    "lease_seconds": LEASE_SECONDS,
     "drain_grace_seconds": 2,
     "exit_with_parent": "true",
     "log_format": "json",
@@ -102,16 +101,30 @@ class Replica:
 class Stack:
     """The services of a storm, one or more replicas each."""
 
-    def __init__(self, data_dir: Path, databases: Databases, *, chance: random.Random, mutant: str = "") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        databases: Databases,
+        *,
+        chance: random.Random,
+        mutant: str = "",
+        lease_seconds: float = LEASE_SECONDS,
+        copies: int = 0,
+    ) -> None:
         self.data_dir, self.databases = data_dir, databases
+        self.lease_seconds = lease_seconds
+        # While it is there, jobs that were claimed do not begin their work.
+        self.gate_path = data_dir / "gate"
         self.token = uuid.uuid4().hex
         self.fired_path = data_dir / "fired.log"
         self.has_faults = False
         self._chance, self._mutant = chance, mutant
         logs = data_dir / "logs"
         logs.mkdir(parents=True)
+        self.scratch_dir = data_dir / "scratch"
+        self.scratch_dir.mkdir()
         self.fired_path.touch()
-        copies = 2 if databases.is_shared else 1
+        copies = copies or (2 if databases.is_shared else 1)
         ports = free_ports(len(SERVICES) * copies)
         self.replicas = [
             Replica(name, f"127.0.0.1:{ports.pop()}", logs / f"{name}-{copy}.log")
@@ -193,6 +206,7 @@ class Stack:
             **_SHARED_SETTINGS,
             **_SETTINGS[replica.service],
             **self.databases.settings(replica.service),
+            "lease_seconds": self.lease_seconds,
             **{f"{name}_address": self.target(name) for name in SERVICES},
             "data_dir": self.data_dir,
             "grpc_port": replica.address.rpartition(":")[2],
@@ -205,6 +219,9 @@ class Stack:
             TOKEN: self.token,
             COMPUTE: "made-up",
             FIRED: str(self.fired_path),
+            GATE: str(self.gate_path),
+            # Scratch files of services, which none of them may leave behind.
+            "TMPDIR": str(self.scratch_dir),
             FAULT: self._fault(replica.service),
             MUTANT: self._mutant,
         }

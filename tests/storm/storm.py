@@ -14,17 +14,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.storm.callers import Callers, get_calls
+from tests.storm.asking.callers import Callers, get_calls
 from tests.storm.databases import Databases, databases
 from tests.storm.killer import Killer
 from tests.storm.latency import Latencies, read_latencies
 from tests.storm.ledger import CREATED, Ledger
 from tests.storm.mutants import MUTANTS
-from tests.storm.oracle.effects import judge_evaluations, judge_loops, judge_runs, judge_training, judge_versions
-from tests.storm.oracle.jobs import judge_jobs, unfinished
+from tests.storm.oracle.jobs import unfinished
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_artifacts, watch_drivers
-from tests.storm.stack import ROOT, SERVICES, Stack
+from tests.storm.oracle.work import judge_work
+from tests.storm.outage import outage
+from tests.storm.stack import LEASE_SECONDS, ROOT, SERVICES, Stack
 
 # Work is asked for in this share of the time, so that all of it is struck at.
 _ASKING_SHARE = 0.85
@@ -40,6 +41,8 @@ class Plan:
     Attributes:
         database: "sqlite", with one replica of each service, or "postgresql", with two.
         mutant: What is taken out of the product; empty for nothing.
+        outage_seconds: For how long, before the blows, all databases are away at once from a job of each kind.
+        copies: Replicas of each service; 0 for as many as the database allows.
     """
 
     seed: int
@@ -47,6 +50,9 @@ class Plan:
     num_jobs: int
     database: str = "sqlite"
     mutant: str = ""
+    outage_seconds: float = 0.0
+    lease_seconds: float = LEASE_SECONDS
+    copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -66,26 +72,26 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
     """Run a storm whose services, ledger and logs are in `folder`, and return what the oracle says."""
     judgement = Judgement()
     with databases(plan.database, folder, SERVICES) as places:
-        stack = Stack(folder, places, chance=random.Random(f"{plan.seed}/faults"), mutant=plan.mutant)
+        chance = random.Random(f"{plan.seed}/faults")
+        stack = Stack(
+            folder, places, chance=chance, mutant=plan.mutant, lease_seconds=plan.lease_seconds, copies=plan.copies
+        )
         ledger = Ledger(folder / "ledger.jsonl")
         async with stack.running(), Callers.of(stack, ledger, plan.seed) as callers:
             await callers.prepare()
             killer = Killer(stack, random.Random(f"{plan.seed}/killer"), MUTANTS.get(plan.mutant))
             watches = _beside(watch_drivers(judgement)), _beside(watch_artifacts(folder, judgement))
             async with _latencies(stack, callers), watches[0], watches[1]:
+                if plan.outage_seconds:
+                    await outage(stack, callers, ledger, plan.outage_seconds)
                 await _strike(plan, stack, callers, killer)
+            await callers.pause_schedules()
             patience_seconds = _MUTANT_SETTLE_SECONDS if plan.mutant else _SETTLE_SECONDS
             settle_seconds = await _settle(stack, places, patience_seconds)
         await judge_processes(stack, judgement)
-        acknowledged = ledger.jobs()
         judgement.wrong += ledger.answers
-        judge_jobs(ledger, places, judgement)
-        judge_runs(acknowledged, callers.reference_ids, places, judgement)
-        judge_evaluations(places, judgement)
-        judge_training(places, judgement, folder)
-        judge_loops(places, judgement)
-        await judge_versions(places, judgement, folder)
-        judge_folders(folder, judgement, are_shared=plan.database == "postgresql")
+        await judge_work(ledger, callers.reference_ids, places, judgement, folder)
+        judge_folders(folder, judgement, are_shared=places.is_shared)
     return Report(
         plan,
         judgement,
@@ -98,6 +104,8 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
 
 
 async def _strike(plan: Plan, stack: Stack, callers: Callers, killer: Killer) -> None:
+    if not plan.seconds:
+        return
     stack.has_faults = not plan.mutant
     async with _beside(killer.strike_for_ever()):
         begin = time.monotonic()

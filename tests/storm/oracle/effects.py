@@ -124,9 +124,9 @@ async def judge_versions(databases: Databases, judgement: Judgement, data_dir: P
             except ServiceError as error:
                 judgement.wrong.append(f"the version {row['version_id']} has changed bytes: {error}")
     versions = {row["version_id"] for row in databases.read("registry", "SELECT version_id FROM model_versions")}
-    for row in databases.read("registry", "SELECT job_id, result FROM jobs WHERE state = 'SUCCEEDED'"):
-        if row["result"]["model_version_id"] not in versions:
-            judgement.lost.append(f"the import {row['job_id']} SUCCEEDED, and its version is not there")
+    for row in databases.read("registry", "SELECT job_id, kind, result FROM jobs WHERE state = 'SUCCEEDED'"):
+        if row["kind"] in ("import", "export") and row["result"]["model_version_id"] not in versions:
+            judgement.lost.append(f"the {row['kind']} {row['job_id']} SUCCEEDED, and its version is not there")
     kept = {path.name for kind in ("blobs", "trees") for path in root.glob(f"{kind}/*/*")}
     judgement.left += [f"the registry keeps {digest[:12]}…, which no version holds" for digest in kept - held]
 

@@ -15,10 +15,12 @@ from tests.storm.stack import SERVICES
 
 
 def unfinished(databases: Databases) -> dict[str, int]:
-    """Return the jobs that have not ended, each with the number of its last event."""
+    """Return the jobs and due times that have not ended, each with the number of its last event."""
     final = ", ".join(f"'{state}'" for state in JobState if state.is_final)
     query = f"SELECT job_id, last_sequence FROM jobs WHERE state NOT IN ({final})"
-    return {row["job_id"]: row["last_sequence"] for service in SERVICES for row in databases.read(service, query)}
+    jobs = {row["job_id"]: row["last_sequence"] for service in SERVICES for row in databases.read(service, query)}
+    runs = databases.read("feedback", "SELECT scheduled_run_id FROM scheduled_runs WHERE outcome IS NULL")
+    return {row["scheduled_run_id"]: 0 for row in runs} | jobs
 
 
 def judge_jobs(ledger: Ledger, databases: Databases, judgement: Judgement) -> None:

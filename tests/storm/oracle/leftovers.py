@@ -29,7 +29,8 @@ def judge_folders(data_dir: Path, judgement: Judgement, *, are_shared: bool) -> 
     A service that is alone with its folders removes it at its start. Where replicas share them none can tell whose
     write it is, and `gc` removes it after a day: it is counted, and judged no more.
     """
-    places = [*data_dir.glob("*/artifacts/staging/*"), *data_dir.glob("registry/imports/*")]
+    patterns = ("*/artifacts/staging/*", "registry/imports/*", "registry/exports/*", "published/.*", "scratch/*")
+    places = [place for pattern in patterns for place in data_dir.glob(pattern)]
     if are_shared:
         judgement.looked_at["unfinished writes, for gc"] += len(places)
     else:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import errno
 import shutil
+import uuid
 from pathlib import Path
 
+from services.chassis.database.lease import check_lease
 from services.chassis.errors import AlreadyExists, InvalidArgument, PermissionDenied, ResourceExhausted
 from services.chassis.machine.files import remove_tree, sync
 from services.chassis.wire.names import shown
@@ -18,6 +20,7 @@ from services.registry.ports import Progress
 _FIELD = "destination.folder_path"
 _MAX_PATH = 4096
 _SLACK_BYTES = 16 * 1024**2
+_SUFFIX = "partial"
 
 
 class FolderPublisher:
@@ -47,13 +50,13 @@ class FolderPublisher:
             PermissionDenied: The registry may not write there.
         """
         place = self._place(package.destination)
+        await asyncio.to_thread(_remove_partial, place, package.publication_id)
         if place.exists() or place.is_symlink():
             await asyncio.to_thread(_check_same, package, place)
             return str(place)
         _check_space(place, package.size_bytes)
-        partial = _partial(place, package.publication_id)
+        partial = place.with_name(f"{_prefix(place, package.publication_id)}{uuid.uuid4().hex}.{_SUFFIX}")
         try:
-            await asyncio.to_thread(remove_tree, partial)
             await copy_files(package.folder, partial, progress)
             await asyncio.to_thread(_appear, partial, place)
         except PermissionError as error:
@@ -64,7 +67,8 @@ class FolderPublisher:
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
                 raise
-            raise AlreadyExists(f"{shown(str(place))} was made meanwhile.", "Name another folder.") from error
+            # It was made meanwhile.
+            await asyncio.to_thread(_check_same, package, place)
         finally:
             await asyncio.to_thread(remove_tree, partial)
         return str(place)
@@ -72,7 +76,7 @@ class FolderPublisher:
     async def clean_up(self, publication: Publication) -> None:
         """Remove what a killed process has copied."""
         place = self._place(publication.spec.destination)
-        await asyncio.to_thread(remove_tree, _partial(place, publication.job.job_id))
+        await asyncio.to_thread(_remove_partial, place, publication.job.job_id)
 
     def _place(self, destination: Destination) -> Path:
         text = destination.value
@@ -104,8 +108,16 @@ def check_below(folder: Path, roots: tuple[Path, ...], field: str) -> None:
         )
 
 
-def _partial(place: Path, publication_id: str) -> Path:
-    return place.with_name(f".{place.name[:100]}.{publication_id}.partial")
+def _prefix(place: Path, publication_id: str) -> str:
+    return f".{place.name[:100]}.{publication_id}."
+
+
+def _remove_partial(place: Path, publication_id: str) -> None:
+    """Remove what former holders of the job have copied; one that was frozen may still be at it."""
+    check_lease()
+    for path in list(place.parent.iterdir()):
+        if path.name.startswith(_prefix(place, publication_id)) and path.name.endswith(_SUFFIX):
+            remove_tree(path)
 
 
 def _check_same(package: Package, place: Path) -> None:
@@ -128,5 +140,6 @@ def _appear(partial: Path, place: Path) -> None:
         sync(path)
     sync(partial)
     # A folder that another made meanwhile is empty or stays: a rename never replaces one with content.
+    check_lease()
     partial.rename(place)
     sync(place.parent)

@@ -16,9 +16,10 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
 from services.chassis.jobs import JobState
 from services.registry.domain.dataset import DatasetFileForm, DatasetVersionDraft
-from services.registry.domain.publication import Destination, PublicationSpec
+from services.registry.domain.publication import Destination, Package, PublicationSpec
 from services.registry.jobs.publishers.folder import FolderPublisher
 from tests.unit.registry.exports.shipping_registry import PLACE, ShippingRegistry, shipping_registry
+from tests.unit.registry.model_folders import write_adapter
 
 
 @pytest.fixture
@@ -148,6 +149,56 @@ async def test_what_a_killed_process_copied_is_gone_after_the_next(registry: Shi
     killed.mkdir()
     await FolderPublisher().clean_up(publication)
     assert not killed.exists()
+
+
+async def test_what_a_killed_process_copied_is_gone_where_another_publication_came_first(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    package = package_of(tmp_path)
+    (tmp_path / "out" / ".roo.p.partial").mkdir()
+    await FolderPublisher().publish(replace(package, publication_id="another"), no_progress)
+    await FolderPublisher().publish(package, no_progress)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["roo"]
+
+
+async def test_a_folder_that_another_publication_makes_meanwhile_is_this_one_s_too(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    package = package_of(tmp_path)
+
+    async def overtaken(done: int, total: int) -> None:
+        if done == total:
+            await FolderPublisher().publish(replace(package, publication_id="another"), no_progress)
+
+    assert await FolderPublisher().publish(package, overtaken) == str(tmp_path / "out" / "roo")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["roo"]
+
+
+async def test_a_holder_that_lost_the_job_takes_nothing_from_the_next_one(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    package = package_of(tmp_path)
+    begun, never = asyncio.Event(), asyncio.Event()
+
+    async def frozen(done: int, total: int) -> None:
+        begun.set()
+        await never.wait()
+
+    lost = asyncio.create_task(FolderPublisher().publish(package, frozen))
+    await begun.wait()
+
+    async def wakes(done: int, total: int) -> None:
+        if done == total:
+            lost.cancel()
+            await asyncio.wait({lost})
+
+    assert await FolderPublisher().publish(package, wakes) == str(tmp_path / "out" / "roo")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["roo"]
+
+
+def package_of(tmp_path: Path) -> Package:
+    return Package("p", "tuned@1", 1, write_adapter(tmp_path / "files"), _folder(tmp_path / "out" / "roo"))
+
+
+async def no_progress(done: int, total: int) -> None:
+    """Tell nobody."""
 
 
 @pytest.mark.parametrize(

@@ -10,18 +10,28 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from drillyard.feedback.v1 import schedule_pb2
 from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import import_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.channel import open_channel
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, ServiceError
+from services.chassis.errors import (
+    AlreadyExists,
+    FailedPrecondition,
+    InvalidArgument,
+    NotFound,
+    ResourceExhausted,
+    ServiceError,
+)
+from services.chassis.jobs import JobState
 from tests.fakes.system.registry import TrainerRegistry
 from tests.integration.tiny_stack import FINAL_STATES, add_suite, core_cases
-from tests.storm.ledger import CANCEL_SENT, CANCELLED, CREATED, Entry, Ledger
+from tests.storm.asking.kinds import KINDS, Kind
+from tests.storm.asking.requests import CALM, NUM_CASES, NUM_ROWS, Requests
+from tests.storm.ledger import CANCEL_SENT, CANCELLED, CREATED, SCHEDULED, Entry, Ledger
 from tests.storm.stack import SERVICES, Stack
-from tests.storm.work import KINDS, NUM_CASES, NUM_ROWS, Kind, Requests
-from tests.unit.registry.model_folders import write_model
+from tests.unit.registry.model_folders import write_adapter, write_model
 
 _RETRY_SECONDS, _CALL_SECONDS = 0.2, 10.0
 _AGAIN_SHARE, _CANCEL_SHARE, _PAUSE_SHARE = 0.2, 0.06, 0.1
@@ -38,7 +48,7 @@ class Callers:
     def __init__(self, stack: Stack, ledger: Ledger, seed: int) -> None:
         self._ledger, self._seed = ledger, seed
         self._stack = stack
-        self._requests = Requests(stack.data_dir / "work")
+        self._requests = Requests(stack.data_dir)
         self._channels = {name: open_channel(stack.target(name), deadline_seconds=_CALL_SECONDS) for name in SERVICES}
         self.calm_ids: dict[str, str] = {}
         self.reference_ids: dict[tuple[str, str], str] = {}
@@ -57,32 +67,52 @@ class Callers:
     async def prepare(self) -> None:
         """Register what jobs read, and do one job of each shape in calm weather."""
         registry: Any = self._stack.of("registry")[0]
-        await self._import_model(write_model(self._stack.data_dir / "work" / "tiny", max_position_embeddings=8192))
+        work = self._stack.data_dir / "work"
+        await self._import_model(write_model(work / "tiny", max_position_embeddings=8192))
         await add_suite(registry, self._stack.data_dir, "roo_xml/storm", core_cases(NUM_CASES))
         stub = registry_service_pb2_grpc.RegistryServiceStub(self._channels["registry"])
         await TrainerRegistry("", stub, self._stack.data_dir).add_dataset("drills", _rows(NUM_ROWS))
+        await stub.CreateModelVersion(await self._requests.adapter(write_adapter(work / "tuned")))
         for kind in KINDS.values():
+            if kind.reads_run:
+                await self._all_ended()
             for shape in self._requests.shapes(kind.name):
                 chance = random.Random(f"{self._seed}/{kind.name}/{shape}")
-                job_id = await self.submit(kind, f"calm/{kind.name}/{shape}", shape, chance)
+                job_id = await self.submit(kind, f"{CALM}{kind.name}/{shape}", shape, chance)
                 self.reference_ids[kind.name, shape] = job_id
                 self.calm_ids.setdefault(kind.name, job_id)
-        await asyncio.gather(*[self._ended(KINDS[name], job_id) for (name, _), job_id in self.reference_ids.items()])
+        await self._all_ended()
 
     async def _import_model(self, folder: Path) -> None:
         kind, source = KINDS["import"], import_pb2.ImportSource(folder_path=str(folder))
-        request = import_pb2.CreateImportRequest(request_id="calm/tiny", model_id="tiny", source=source)
+        request = import_pb2.CreateImportRequest(request_id=f"{CALM}tiny", model_id="tiny", source=source)
         job_id = kind.id_of(await self._call(kind, kind.create, request))
         self._ledger.write(Entry(CREATED, kind.service, kind.name, request.request_id, job_id))
         await self._ended(kind, job_id)
 
+    async def one_of_each(self, prefix: str) -> None:
+        """Ask for one job of each kind, all at once, and return when each was acknowledged."""
+        await asyncio.gather(*[self._ask(kind, f"{prefix}/{name}") for name, kind in KINDS.items()])
+
+    async def _ask(self, kind: Kind, request_id: str) -> None:
+        chance = random.Random(f"{self._seed}/{request_id}")
+        await self.submit(kind, request_id, self._requests.shapes(kind.name)[0], chance)
+
     async def work(self, num_jobs: int, seconds: float) -> None:
         """Ask for jobs of all kinds, spread over the time, and return when each was acknowledged."""
         chance = random.Random(self._seed)
-        kinds = chance.choices(list(KINDS.values()), [kind.share for kind in KINDS.values()], k=num_jobs)
+        shares = [kind.share for kind in KINDS.values()]
+        kinds = (list(KINDS.values()) + chance.choices(list(KINDS.values()), shares, k=num_jobs))[:num_jobs]
+        chance.shuffle(kinds)
         times = sorted(chance.uniform(0, seconds) for _ in kinds)
         calls = enumerate(zip(times, kinds, strict=True))
         await asyncio.gather(*[self._try_one(f"storm/{number}", kind, time) for number, (time, kind) in calls])
+
+    async def pause_schedules(self) -> None:
+        """Let no more runs of schedules become due."""
+        for schedule_id in self._ledger.ids(SCHEDULED):
+            request = schedule_pb2.PauseScheduleRequest(schedule_id=schedule_id)
+            await self._call(KINDS["scheduled_run"], "PauseSchedule", request)
 
     async def _try_one(self, request_id: str, kind: Kind, delay: float) -> None:
         try:
@@ -97,15 +127,24 @@ class Callers:
         shape = chance.choice(self._requests.shapes(kind.name))
         job_id = await self.submit(kind, request_id, shape, chance)
         await asyncio.sleep(chance.uniform(0, 3))
-        if chance.random() < _CANCEL_SHARE:
+        if not job_id:
+            return
+        if kind.is_cancelled and chance.random() < _CANCEL_SHARE:
             await self._cancel(kind, request_id, job_id)
         elif kind.name == "test_run" and chance.random() < _PAUSE_SHARE:
             await self._pause_and_resume(job_id, chance.uniform(0, 3))
 
     async def submit(self, kind: Kind, request_id: str, shape: str, chance: random.Random) -> str:
-        """Ask for a job until it is acknowledged, some of them once more, and return its id."""
-        request = self._requests.make(kind.name, request_id, shape, chance)
-        job_id = kind.id_of(await self._call(kind, kind.create, request))
+        """Ask for a job until it is acknowledged, some of them once more, and return its id; empty when refused."""
+        subject = await self._schedule(request_id) if kind.name == "scheduled_run" else shape
+        request = await self._requests.make(kind.name, request_id, subject, chance)
+        try:
+            job_id = kind.id_of(await self._call(kind, kind.create, request))
+        except (FailedPrecondition, ResourceExhausted):
+            # Another run of the schedule goes on, or it has had all that it may.
+            if kind.name != "scheduled_run":
+                raise
+            return ""
         self._ledger.write(Entry(CREATED, kind.service, kind.name, request_id, job_id, shape))
         if kind.name == "test_run":
             self._requests.add_run(job_id)
@@ -115,6 +154,13 @@ class Callers:
                 self._ledger.wrong(f"the request {request_id} gave the job {job_id}, and later {again}")
         return job_id
 
+    async def _schedule(self, request_id: str) -> str:
+        kind = KINDS["scheduled_run"]
+        response = await self._call(kind, "CreateSchedule", self._requests.schedule(request_id))
+        schedule_id = str(response.schedule.schedule_id)
+        self._ledger.write(Entry(SCHEDULED, kind.service, "schedule", request_id, schedule_id))
+        return schedule_id
+
     async def _call(self, kind: Kind, method: str, request: Any) -> Any:
         stub = kind.stub(self._channels[kind.service])
         while True:
@@ -123,6 +169,8 @@ class Callers:
             except (AlreadyExists, FailedPrecondition, InvalidArgument, NotFound):
                 raise
             except ServiceError as error:
+                if method == "RunSchedule" and isinstance(error, ResourceExhausted):
+                    raise
                 if error.code in ("INTERNAL", "UNKNOWN"):
                     self._ledger.wrong(f"{method}: {error.code}: {error}")
             await asyncio.sleep(_RETRY_SECONDS)
@@ -131,7 +179,7 @@ class Callers:
         entry = Entry(CANCEL_SENT, kind.service, kind.name, request_id, job_id)
         self._ledger.write(entry)
         try:
-            await self._call(kind, kind.cancel, kind.cancel_request(**{kind.id_field: job_id}))
+            await self._call(kind, kind.cancel, kind.named(kind.cancel, job_id))
         except FailedPrecondition:
             return
         self._ledger.write(Entry(CANCELLED, kind.service, kind.name, request_id, job_id))
@@ -154,13 +202,21 @@ class Callers:
             await asyncio.sleep(_RETRY_SECONDS)
 
     async def _state(self, kind: Kind, job_id: str) -> job_pb2.JobState:
-        response = await self._call(kind, kind.get, kind.get_request(**{kind.id_field: job_id}))
-        return getattr(response, kind.noun).job.state
+        response = await self._call(kind, kind.get, kind.named(kind.get, job_id))
+        return getattr(response, kind.noun or kind.name).job.state
+
+    async def _all_ended(self) -> None:
+        for (name, _), job_id in self.reference_ids.items():
+            await self._ended(KINDS[name], job_id)
 
     async def _ended(self, kind: Kind, job_id: str) -> None:
-        while (state := await self._state(kind, job_id)) not in FINAL_STATES:
+        query = f"SELECT state, error FROM jobs WHERE job_id = '{job_id}'"
+        while True:
+            (job,) = await asyncio.to_thread(self._stack.databases.read, kind.service, query)
+            if JobState(job["state"]).is_final:
+                assert job["state"] == JobState.SUCCEEDED, f"{kind.name} failed in calm weather: {job['error']}"
+                return
             await asyncio.sleep(_RETRY_SECONDS)
-        assert state == job_pb2.JOB_STATE_SUCCEEDED, f"{kind.name} failed in calm weather"
 
 
 def _rows(count: int) -> list[dict[str, Any]]:
@@ -173,11 +229,12 @@ def _rows(count: int) -> list[dict[str, Any]]:
 
 
 def get_calls(callers: Callers, stack: Stack) -> str:
-    """Return, as JSON, which Get of which replica is to be measured."""
+    """Return, as JSON, which Get of which replica is to be measured: of each service that of one kind."""
+    measured = {kind.service: kind for kind in reversed(KINDS.values())}
     return json.dumps(
         [
             {"kind": kind.name, "address": replica.address, "job_id": callers.calm_ids[kind.name]}
-            for kind in KINDS.values()
+            for kind in measured.values()
             for replica in stack.of(kind.service)
         ]
     )
