@@ -75,12 +75,7 @@ class Killer:
 
     async def _take_database_away(self, service: str, seconds: float) -> None:
         self.blows["database"] += 1
-        began = time.monotonic()
-        await self._stack.databases.take_away(service, seconds)
-        if self._stack.databases.is_shared:
-            # One server holds all databases: without it every replica refuses. A lock of SQLite keeps writers only.
-            for replica in self._stack.replicas:
-                replica.outages.append((began, time.monotonic()))
+        await self._stack.take_database_away(service, seconds)
 
     async def _watch_points(self) -> None:
         seen = 0

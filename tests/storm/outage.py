@@ -23,7 +23,7 @@ async def outage(stack: Stack, callers: Callers, ledger: Ledger, seconds: float)
             await asyncio.sleep(_LOOK_SECONDS)
     # One server may hold the databases of all.
     places = SERVICES[:1] if stack.databases.is_shared else SERVICES
-    ending = asyncio.gather(*[stack.databases.take_away(service, seconds) for service in places])
+    ending = asyncio.gather(*[stack.take_database_away(service, seconds) for service in places])
     await asyncio.sleep(min(_LOOK_SECONDS, seconds))
     stack.gate_path.unlink()
     await ending

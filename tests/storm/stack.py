@@ -167,6 +167,15 @@ class Stack:
             replica.signal(signal.SIGKILL)
         await asyncio.gather(*self._keepers)
 
+    async def take_database_away(self, service: str, seconds: float) -> None:
+        """Keep a service's database from it for a while, with all others' where one server holds them."""
+        began = time.monotonic()
+        await self.databases.take_away(service, seconds)
+        if self.databases.is_shared:
+            # Without its server every replica refuses. A lock of SQLite keeps writers only.
+            for replica in self.replicas:
+                replica.outages.append((began, time.monotonic()))
+
     def processes(self) -> list[psutil.Process]:
         """Return every living process that the services started, themselves included."""
         living = []

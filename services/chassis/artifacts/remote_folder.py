@@ -122,7 +122,9 @@ class RemoteFolder:
         return [(path[start:], int(entry["size"]), _time_of(entry)) for path, entry in entries.items()]
 
     def sweep(self, older_than_seconds: float) -> None:
-        """Do nothing: unfinished uploads are invisible, and the store's own lifecycle rule removes them."""
+        """Remove what was being prepared; unfinished uploads are invisible, and the store's own rule removes them."""
+        if self._scratch is not None:
+            LocalFolder(self._scratch).sweep(older_than_seconds)
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

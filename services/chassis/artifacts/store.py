@@ -8,7 +8,8 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -62,6 +63,12 @@ class ArtifactStore:
             InvalidArgument: It is a link, a folder or a device.
         """
         return await self._in_thread(self._put_file, path, media_type)
+
+    @contextmanager
+    def draft(self) -> Iterator[Path]:
+        """Lend a path for a file that is to be kept; one of a killed writer goes with all that it staged."""
+        with self._own.staging() as folder:
+            yield folder / "draft"
 
     async def put_tree(self, folder: Path, *, linked: bool = False) -> Artifact:
         """Keep a copy of a folder; its digest is over the paths, digests and sizes of its files.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -96,6 +97,10 @@ class ItemLines(Protocol):
 
 class DatasetFiles(Protocol):
     """The service's own files."""
+
+    def draft(self) -> AbstractContextManager[Path]:
+        """Lend a path for a file that is to be kept; one of a killed process is removed."""
+        ...
 
     async def put_file(self, path: Path, media_type: str = "") -> Artifact:
         """Keep a copy of a file."""

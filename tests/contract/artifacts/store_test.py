@@ -72,6 +72,14 @@ def replace_bytes(uri: str, data: bytes) -> None:
     overwrite(uri, data)
 
 
+async def test_the_draft_of_a_killed_writer_goes_with_what_it_staged(root: str, owner: ArtifactStore) -> None:
+    lent = owner.draft()
+    draft = lent.__enter__()
+    draft.write_bytes(b"half of it")
+    await owner.sweep(is_only_writer=True)
+    assert not draft.exists() and stored_files(root) == set()
+
+
 async def test_bytes_are_kept_once_under_their_digest(owner: ArtifactStore, root: str) -> None:
     first, again = await owner.put_bytes(b"report", "text/html"), await owner.put_bytes(b"report", "text/html")
     assert first == again

@@ -12,7 +12,7 @@ from typing import Any
 
 from drillyard.feedback.v1 import schedule_pb2
 from drillyard.job.v1 import job_pb2
-from drillyard.registry.v1 import import_pb2, registry_service_pb2_grpc
+from drillyard.registry.v1 import import_pb2, registry_service_pb2_grpc, test_suite_pb2
 from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.channel import open_channel
@@ -71,6 +71,8 @@ class Callers:
         await self._import_model(write_model(work / "tiny", max_position_embeddings=8192))
         await add_suite(registry, self._stack.data_dir, "roo_xml/storm", core_cases(NUM_CASES))
         stub = registry_service_pb2_grpc.RegistryServiceStub(self._channels["registry"])
+        suites = await stub.ListTestSuiteVersions(test_suite_pb2.ListTestSuiteVersionsRequest(page_size=100))
+        self._requests.suite_ids = [suite.test_suite_version_id for suite in suites.test_suite_versions]
         await TrainerRegistry("", stub, self._stack.data_dir).add_dataset("drills", _rows(NUM_ROWS))
         await stub.CreateModelVersion(await self._requests.adapter(write_adapter(work / "tuned")))
         for kind in KINDS.values():
@@ -81,6 +83,8 @@ class Callers:
                 job_id = await self.submit(kind, f"{CALM}{kind.name}/{shape}", shape, chance)
                 self.reference_ids[kind.name, shape] = job_id
                 self.calm_ids.setdefault(kind.name, job_id)
+            if kind.name == "evaluation":
+                self._requests.evaluation_id = job_id
         await self._all_ended()
 
     async def _import_model(self, folder: Path) -> None:

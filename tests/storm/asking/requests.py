@@ -36,6 +36,7 @@ _SHAPES = {
     "test_run": ["1/7", "2/7", "3/8"],
     "training_job": ["24/1", "40/2"],
     "dataset_import": ["rows", "messages"],
+    "dataset_build": ["items", "prompts"],
 }
 
 
@@ -46,6 +47,10 @@ class Requests:
         self._folder = data_dir / "work"
         self._files = ArtifactStore((data_dir / "made_up").as_uri())
         self._run_ids: list[str] = []
+        # All that were there in the beginning: some have the cases of others.
+        self.suite_ids: list[str] = []
+        # The first evaluation, of a run that asked each case several times.
+        self.evaluation_id = ""
         self._make: dict[str, Callable[[str, str, random.Random], Awaitable[Any]]] = {
             "import": self._import,
             "test_run": self._test_run,
@@ -108,7 +113,8 @@ class Requests:
         return test_run_pb2.CreateTestRunRequest(request_id=request_id, spec=spec)
 
     async def _evaluation(self, request_id: str, shape: str, chance: random.Random) -> Any:
-        return evaluation_pb2.CreateEvaluationRequest(request_id=request_id, test_run_id=chance.choice(self._run_ids))
+        run_id = chance.choice(self._run_ids) if self.evaluation_id else self._run_ids[-1]
+        return evaluation_pb2.CreateEvaluationRequest(request_id=request_id, test_run_id=run_id)
 
     async def _training_job(self, request_id: str, shape: str, chance: random.Random) -> Any:
         steps, seed = map(int, shape.split("/"))
@@ -184,6 +190,14 @@ class Requests:
 
     async def _dataset_build(self, request_id: str, shape: str, chance: random.Random) -> Any:
         spec = dataset_build_pb2.DatasetBuildSpec(dataset_id="built", author=f"{CALM}feedback_import/")
+        if shape == "prompts":
+            spec = dataset_build_pb2.DatasetBuildSpec(
+                dataset_id="prompts",
+                profile_id="roo_xml",
+                form=dataset_build_pb2.DATASET_FORM_GRPO,
+                evaluation_ids=[self.evaluation_id],
+                material_test_suite_version_ids=self.suite_ids,
+            )
         return dataset_build_pb2.CreateDatasetBuildRequest(request_id=request_id, spec=spec)
 
     def _place(self, chance: random.Random) -> publication_pb2.Destination:

@@ -55,5 +55,5 @@ def judge_builds(
                 judgement.wrong.append(f"the {kind} {job_id} made other rows than the undisturbed one: {version_id}")
             if kind == "dataset_import" and version["num_train_examples"] != NUM_IMPORTED_ROWS:
                 judgement.lost.append(f"{version_id} has {version['num_train_examples']} rows of {NUM_IMPORTED_ROWS}")
-            if kind == "dataset_build" and uses[version_id] != version["num_train_examples"]:
+            if entry.shape == "items" and uses[version_id] != version["num_train_examples"]:
                 judgement.lost.append(f"{version_id} has rows of {uses[version_id]} items by what is noted of them")

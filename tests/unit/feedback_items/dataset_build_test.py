@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore
 from services.chassis.wire import from_document
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuild, DatasetBuildSpec, build_of
@@ -75,9 +75,13 @@ class FakeRollouts:
 
     def __init__(self) -> None:
         self.num_repeats = 2
+        self.num_outages = 0
         self.by_case: dict[str, list[str]] = {}
 
     async def rollouts(self, evaluation_id: str) -> Rollouts:
+        if self.num_outages:
+            self.num_outages -= 1
+            raise Unavailable("The evaluator is away.", "Try again.")
         return Rollouts(evaluation_id, "roo_xml", SUITE_ID, PROFILE.prompt_sizes[0], self.num_repeats, True)
 
     async def causes(self, evaluation_id: str) -> dict[str, list[str]]:
@@ -167,6 +171,8 @@ async def test_a_recipe_that_makes_no_such_rows_is_refused(
 
 async def test_prompts_are_cases_whose_answers_differ(bench: BuildBench) -> None:
     mixed, right, wrong, single = [case.case_id for case in SUITE.cases][:4]
+    # The evaluator is away when the build begins.
+    bench.rollouts.num_outages = 1
     bench.rollouts.by_case = {mixed: ["", "no_call", "no_call"], right: ["", ""], wrong: ["no_call"] * 2, single: [""]}
     recipe = {"form": "GRPO", "evaluation_ids": ["eval-1"]}
     build = await bench.built(**recipe, material_test_suite_version_ids=[SUITE_ID])

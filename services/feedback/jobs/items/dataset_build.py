@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import BinaryIO
@@ -75,8 +75,8 @@ class DatasetBuildJob:
         await context.progress(phase=DatasetBuildPhase.READ_SUITES, message="rows must not be near to them")
         suites = await self._suites(spec)
         profile = get_profile(spec.profile_id) if spec.profile_id else None
-        with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
-            dataset = await asyncio.to_thread(ItemDataset, spec, profile, suites, file.file)
+        with self._files.draft() as path, path.open("wb") as file:
+            dataset = await asyncio.to_thread(ItemDataset, spec, profile, suites, file)
             if spec.evaluation_ids:
                 await self._read_rollouts(spec, dataset)
             else:
@@ -99,7 +99,6 @@ class DatasetBuildJob:
                     f"All {sum(state.num_rows.values())} rows are for validation, so nothing would be trained.",
                     "Ask for a smaller share for validation, or for none, or build from answers to more cases.",
                 )
-            path = Path(file.name)
             artifact = await patiently(lambda: self._files.put_file(path, _JSONL), "the artifact store")
         return replace(state, artifact=asdict(artifact))
 
@@ -119,7 +118,7 @@ class DatasetBuildJob:
 
     async def _read_rollouts(self, spec: DatasetBuildSpec, dataset: ItemDataset) -> None:
         for evaluation_id in spec.evaluation_ids:
-            rollouts = await self._rollouts.rollouts(evaluation_id)
+            rollouts = await patiently(partial(self._rollouts.rollouts, evaluation_id), "another service")
             if spec.profile_id and rollouts.profile_id == spec.profile_id:
                 cases = await self._registry.list_cases(rollouts.test_suite_version_id)
                 causes = await self._rollouts.causes(evaluation_id)

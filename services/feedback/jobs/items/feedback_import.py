@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import asdict
-from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -47,7 +45,7 @@ class FeedbackImportJob:
     async def _check(self, context: JobContext, feedback_import: FeedbackImport) -> CheckedFile:
         num_items = num_new = 0
         seen: set[str] = set()
-        with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        with self._files.draft() as path, path.open("wb") as file:
             async for batch in self._lines.checked(feedback_import.artifact, feedback_import.author):
                 file.write(_ITEMS.dump_json(batch) + b"\n")
                 ids = {item.feedback_item_id for item in batch} - seen
@@ -56,7 +54,6 @@ class FeedbackImportJob:
                 seen |= ids
                 await context.progress(phase=FeedbackImportPhase.CHECK, done=num_items, unit="items")
             file.flush()
-            path = Path(file.name)
             artifact = await patiently(lambda: self._files.put_file(path, "application/jsonl"), "the artifact store")
         return CheckedFile(artifact, num_items, num_new)
 
