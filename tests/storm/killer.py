@@ -34,14 +34,12 @@ class Killer:
 
     async def strike_for_ever(self) -> None:
         """Strike with a mean gap of four seconds."""
-        watch = asyncio.create_task(self._watch_points())
         try:
             while True:
                 gap = MEAN_GAP_SECONDS if self._mutant is None else MEAN_GAP_SECONDS / 2
                 await asyncio.sleep(self._chance.expovariate(1 / gap))
                 self._strike()
         finally:
-            watch.cancel()
             # What is frozen is let go, and what is locked is given back, before anyone judges.
             await asyncio.gather(*self._lasting)
 
@@ -77,7 +75,8 @@ class Killer:
         self.blows["database"] += 1
         await self._stack.take_database_away(service, seconds)
 
-    async def _watch_points(self) -> None:
+    async def watch_points(self) -> None:
+        """Count the fault points that are reached, and wake whom one stops; also when the last blow was long ago."""
         seen = 0
         while True:
             await asyncio.sleep(_LOOK_SECONDS)

@@ -77,9 +77,13 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
             folder, places, chance=chance, mutant=plan.mutant, lease_seconds=plan.lease_seconds, copies=plan.copies
         )
         ledger = Ledger(folder / "ledger.jsonl")
-        async with stack.running(), Callers.of(stack, ledger, plan.seed) as callers:
+        killer = Killer(stack, random.Random(f"{plan.seed}/killer"), MUTANTS.get(plan.mutant))
+        async with (
+            stack.running(),
+            _beside(killer.watch_points()),
+            Callers.of(stack, ledger, plan.seed) as callers,
+        ):
             await callers.prepare()
-            killer = Killer(stack, random.Random(f"{plan.seed}/killer"), MUTANTS.get(plan.mutant))
             watches = _beside(watch_drivers(judgement)), _beside(watch_artifacts(folder, judgement))
             async with _latencies(stack, callers), watches[0], watches[1]:
                 if plan.outage_seconds:
