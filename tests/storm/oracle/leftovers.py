@@ -30,7 +30,9 @@ def judge_folders(data_dir: Path, judgement: Judgement, *, are_shared: bool) -> 
     write it is, and `gc` removes it after a day: it is counted, and judged no more.
     """
     patterns = ("*/artifacts/staging/*", "registry/imports/*", "registry/exports/*", "published/.*", "scratch/*")
-    places = [place for pattern in patterns for place in data_dir.glob(pattern)]
+    # What an attempt links to is removed before the next one.
+    linked = {link.resolve() for link in data_dir.glob("trainer/attempts/*/*/scratch")}
+    places = [place for pattern in patterns for place in data_dir.glob(pattern) if place.resolve() not in linked]
     if are_shared:
         judgement.looked_at["unfinished writes, for gc"] += len(places)
     else:
