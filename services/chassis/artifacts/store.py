@@ -8,8 +8,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -39,6 +38,9 @@ class ArtifactStore:
         sources: URL prefixes whose artifacts may be read and adopted.
         cache_dir: Where remote artifacts are kept for `local_path`, and prepared; a temporary folder by default.
 
+    Attributes:
+        draft: Lends an empty folder to write in what is to be kept; a killed writer's goes with all that it staged.
+
     Every method raises NotFound for an artifact that is not there, InvalidArgument for what no store gave out,
     PermissionDenied for a place that is not trusted, and ResourceExhausted, leaving nothing behind, when the disk is
     full.
@@ -50,6 +52,7 @@ class ArtifactStore:
         self._own = open_folder(f"{root_url.rstrip('/')}/{prefix}" if prefix else root_url, cache_dir)
         self._sources = tuple(source.rstrip("/") + "/" for source in (self._own.url, *sources))
         self._cache_dir = cache_dir
+        self.draft = self._own.staging
         self._verified, self._described = Verified(), Described()
 
     async def put_bytes(self, data: bytes, media_type: str = "") -> Artifact:
@@ -63,12 +66,6 @@ class ArtifactStore:
             InvalidArgument: It is a link, a folder or a device.
         """
         return await self._in_thread(self._put_file, path, media_type)
-
-    @contextmanager
-    def draft(self) -> Iterator[Path]:
-        """Lend a path for a file that is to be kept; one of a killed writer goes with all that it staged."""
-        with self._own.staging() as folder:
-            yield folder / "draft"
 
     async def put_tree(self, folder: Path, *, linked: bool = False) -> Artifact:
         """Keep a copy of a folder; its digest is over the paths, digests and sizes of its files.

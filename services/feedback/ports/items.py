@@ -99,7 +99,7 @@ class DatasetFiles(Protocol):
     """The service's own files."""
 
     def draft(self) -> AbstractContextManager[Path]:
-        """Lend a path for a file that is to be kept; one of a killed process is removed."""
+        """Lend an empty folder in which to write what is to be kept; that of a killed process is removed."""
         ...
 
     async def put_file(self, path: Path, media_type: str = "") -> Artifact:

@@ -74,7 +74,7 @@ def replace_bytes(uri: str, data: bytes) -> None:
 
 async def test_the_draft_of_a_killed_writer_goes_with_what_it_staged(root: str, owner: ArtifactStore) -> None:
     lent = owner.draft()
-    draft = lent.__enter__()
+    draft = lent.__enter__() / "half"
     draft.write_bytes(b"half of it")
     await owner.sweep(is_only_writer=True)
     assert not draft.exists() and stored_files(root) == set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import partial
@@ -75,8 +76,8 @@ class DatasetBuildJob:
         await context.progress(phase=DatasetBuildPhase.READ_SUITES, message="rows must not be near to them")
         suites = await self._suites(spec)
         profile = get_profile(spec.profile_id) if spec.profile_id else None
-        with self._files.draft() as path, path.open("wb") as file:
-            dataset = await asyncio.to_thread(ItemDataset, spec, profile, suites, file)
+        with self._files.draft() as folder, tempfile.NamedTemporaryFile(dir=folder) as file:
+            dataset = await asyncio.to_thread(ItemDataset, spec, profile, suites, file.file)
             if spec.evaluation_ids:
                 await self._read_rollouts(spec, dataset)
             else:
@@ -99,6 +100,7 @@ class DatasetBuildJob:
                     f"All {sum(state.num_rows.values())} rows are for validation, so nothing would be trained.",
                     "Ask for a smaller share for validation, or for none, or build from answers to more cases.",
                 )
+            path = Path(file.name)
             artifact = await patiently(lambda: self._files.put_file(path, _JSONL), "the artifact store")
         return replace(state, artifact=asdict(artifact))
 

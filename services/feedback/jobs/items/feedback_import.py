@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import asdict
+from pathlib import Path
 
 from pydantic import TypeAdapter
 
@@ -45,7 +47,7 @@ class FeedbackImportJob:
     async def _check(self, context: JobContext, feedback_import: FeedbackImport) -> CheckedFile:
         num_items = num_new = 0
         seen: set[str] = set()
-        with self._files.draft() as path, path.open("wb") as file:
+        with self._files.draft() as folder, tempfile.NamedTemporaryFile(dir=folder) as file:
             async for batch in self._lines.checked(feedback_import.artifact, feedback_import.author):
                 file.write(_ITEMS.dump_json(batch) + b"\n")
                 ids = {item.feedback_item_id for item in batch} - seen
@@ -54,6 +56,7 @@ class FeedbackImportJob:
                 seen |= ids
                 await context.progress(phase=FeedbackImportPhase.CHECK, done=num_items, unit="items")
             file.flush()
+            path = Path(file.name)
             artifact = await patiently(lambda: self._files.put_file(path, "application/jsonl"), "the artifact store")
         return CheckedFile(artifact, num_items, num_new)
 
