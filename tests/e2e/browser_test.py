@@ -105,6 +105,7 @@ def _choose(page: Page, dropdown: str, wanted: str) -> None:
 
 def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: Path) -> None:
     page.goto(url)
+    page.locator("#home").get_by_role("link", name="Import").click()
     page.get_by_label("Name of the model").fill("tiny")
     page.locator("#import-upload input[webkitdirectory]").set_input_files(tiny_model)
     expect(page.locator("#import-message")).to_contain_text("The import of tiny has begun.")
@@ -282,7 +283,7 @@ def test_a_version_is_watched_paused_resumed_and_left_alone(page: Page, url: str
 
 
 def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
-    page.goto(url)
+    page.goto(url + "/models")
     page.get_by_label("Import a model").fill("/no/such/model.gguf")
     page.get_by_label("Name of the model").fill("tiny")
     page.get_by_role("button", name="Import", exact=True).click()
@@ -300,6 +301,7 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     "path",
     [
         "/",
+        "/models",
         "/doctor",
         "/test-suites",
         "/test-runs",

@@ -14,6 +14,7 @@ from ui.evaluations.feedback import page as feedback
 from ui.evaluations.feedback import session_page as sessions
 from ui.gateway.access.events import PageEvents, event_of
 from ui.gateway.theme import make_theme
+from ui.home import page as home
 from ui.loops import page as loops
 from ui.loops.schedules import page as schedules
 from ui.models import page as models
@@ -31,6 +32,7 @@ _UPLOADS_KEPT_SECONDS = 3600
 _FOLDER = Path(__file__).parent
 # Besides the first one.
 _PAGES: tuple[tuple[str, str, Any], ...] = (
+    ("Models", "/models", models),
     ("Doctor", "/doctor", diagnoses),
     ("Test suites", "/test-suites", test_suites),
     ("Test runs", "/test-runs", test_runs),
@@ -53,7 +55,7 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
     with gr.Blocks(
         title="Drillyard", analytics_enabled=False, delete_cache=(_UPLOADS_KEPT_SECONDS, _UPLOADS_KEPT_SECONDS)
     ) as site:
-        models.build(cache)
+        home.build(cache)
     for title, path, page in _PAGES:
         with site.route(title, path):
             page.build(cache)

@@ -15,7 +15,8 @@ from ui.shared import charts, words
 _FOLDER = Path(__file__).parent
 # Each lies beside the first one, so that relative links hold behind a proxy with a path of its own too.
 PAGES = (
-    ("Models", "./"),
+    ("Home", "./"),
+    ("Models", "./models"),
     ("Doctor", "./doctor"),
     ("Test suites", "./test-suites"),
     ("Test runs", "./test-runs"),

@@ -70,6 +70,7 @@ def _paths(gateway: Running) -> list[tuple[str, str]]:
     named = [(verb.upper(), path) for path, verbs in document["paths"].items() for verb in verbs]
     pages = (
         "/",
+        "/models",
         "/doctor",
         "/test-runs",
         "/training-jobs",
