@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
 
+from services.chassis.artifacts.artifact import parse_uri
 from services.chassis.artifacts.local_folder import LocalFolder
 from services.chassis.artifacts.store import ABANDONED_SECONDS, open_folder
 from services.chassis.artifacts.tree import Folder, Stored
@@ -66,8 +67,10 @@ class ArtifactGarbage:
         before = min(time.time() - hours * _HOUR, await self._at_work_since())
         old = await asyncio.to_thread(self._own.stored, before)
         uris = await held() if held else ()
+        # By place and not by URI: a data folder may have been moved since.
+        places = {parse_uri(uri)[1].path for uri in uris or ()}
         for stored in old if uris is not None else ():
-            if f"{self._own.url}/{stored.path}" not in (uris or ()):
+            if stored.path not in places:
                 yield _garbage(self._own, kind, stored, before, f"nothing refers to it after {hours:g} hours")
 
 

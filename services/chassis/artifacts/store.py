@@ -17,6 +17,7 @@ from services.chassis.artifacts import tree
 from services.chassis.artifacts.artifact import Artifact, Key, file_digest, hex_of, parse_uri
 from services.chassis.artifacts.local_folder import LocalFolder
 from services.chassis.artifacts.manifest import describe
+from services.chassis.artifacts.moved import moved_to
 from services.chassis.artifacts.remote_folder import RemoteFolder
 from services.chassis.artifacts.tree import FILES, Folder
 from services.chassis.artifacts.verified import Described, Verified
@@ -248,7 +249,7 @@ class ArtifactStore:
 
     def _delete(self, uri: str) -> None:
         root, key = parse_uri(uri)
-        if root != self._own.url:
+        if root != self._own.url and self._moved(root, key) is not self._own:
             raise PermissionDenied(f"The artifact {uri} belongs to another service.", "Ask its owner to delete it.")
         self._own.remove(key.path)
 
@@ -256,11 +257,16 @@ class ArtifactStore:
         root, key = parse_uri(uri)
         if root == self._own.url:
             return self._own, key
-        if not any(f"{root}/".startswith(source) for source in self._sources):
-            raise PermissionDenied(
-                f"Artifacts at {root} are not trusted.", "Add its prefix to the service's ARTIFACT_SOURCES variable."
-            )
-        return open_folder(root), key
+        if any(f"{root}/".startswith(source) for source in self._sources):
+            return open_folder(root), key
+        if moved := self._moved(root, key):
+            return moved, key
+        raise PermissionDenied(
+            f"Artifacts at {root} are not trusted.", "Add its prefix to the service's ARTIFACT_SOURCES variable."
+        )
+
+    def _moved(self, root: str, key: Key) -> LocalFolder | None:
+        return moved_to(root, key, self._own, self._sources) if isinstance(self._own, LocalFolder) else None
 
     def _cache(self) -> LocalFolder:
         if self._cache_dir is None:
