@@ -13,8 +13,8 @@ from ui.diagnoses import page as diagnoses
 from ui.evaluations.feedback import page as feedback
 from ui.evaluations.feedback import session_page as sessions
 from ui.gateway.access.events import PageEvents, event_of
+from ui.gateway.home import page as home
 from ui.gateway.theme import make_theme
-from ui.home import page as home
 from ui.loops import page as loops
 from ui.loops.schedules import page as schedules
 from ui.models import page as models
@@ -69,8 +69,8 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         site,
         path="/",
         theme=make_theme(),
-        css=stylesheet() + (_FOLDER / "pages.css").read_text(encoding="utf-8"),
-        favicon_path=str(_FOLDER / "favicon.svg"),
+        css=stylesheet() + (_FOLDER / "static" / "pages.css").read_text(encoding="utf-8"),
+        favicon_path=str(_FOLDER / "static" / "favicon.svg"),
         show_error=False,
         footer_links=[],
         run_history=False,

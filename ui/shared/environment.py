@@ -32,7 +32,7 @@ PAGES = (
     ("Deployments", "./deployments"),
 )
 # Folders of pages that stand below another one.
-_NESTED = ("shipping", "evaluations", "training_jobs", "loops")
+_NESTED = ("gateway", "shipping", "evaluations", "training_jobs", "loops")
 # Control characters move a terminal's cursor; bidirectional ones make a text read as another.
 _INVISIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb]")
 

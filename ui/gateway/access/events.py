@@ -20,7 +20,7 @@ _READING = {
     "ui.diagnoses.page": "_Page.open",
     "ui.evaluations.feedback.page": "_Page.choose _Page.open _Page.refresh",
     "ui.evaluations.feedback.session_page": "_Page.choose _Page.choose_answer _Page.open _Page.refresh",
-    "ui.home.page": "_Page.refresh",
+    "ui.gateway.home.page": "_Page.refresh",
     "ui.loops.page": "_Page.open _Page.refresh",
     "ui.loops.schedules.page": "_Page.open _Page.refresh",
     "ui.models.exports.box": "_Box.refresh",

@@ -13,8 +13,8 @@ from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import Unavailable
-from ui.home.actions import read_home
-from ui.home.views import HomeView, Readings, home_view
+from ui.gateway.home.actions import read_home
+from ui.gateway.home.views import HomeView, Readings, home_view
 from ui.loops.views import loop_progress_view
 from ui.models.views import model_tree
 from ui.shared.environment import render

@@ -7,8 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from ui.home.actions import read_home
-from ui.home.views import home_view
+from ui.gateway.home.actions import read_home
+from ui.gateway.home.views import home_view
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice
 from ui.shared.environment import render

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from services.chassis.errors import ServiceError
 from ui.gateway.clients import Clients
-from ui.home.views import Readings
+from ui.gateway.home.views import Readings
 from ui.loops.actions import recent_loops
 from ui.loops.schedules.actions import read_schedules
 from ui.models.actions import read_imports, read_models
