@@ -9,8 +9,8 @@ import gradio as gr
 import pytest
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, Round
 from drillyard.registry.v1.dataset_pb2 import DatasetVersion
-from tests.unit.ui.pages.deleting.dependants_test import clients
 
+from tests.unit.ui.pages.deleting.dependants_test import clients
 from ui.models.page import _Page as ModelsPage
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import render

@@ -9,10 +9,10 @@ import pytest
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse
 from drillyard.registry.v1 import deployment_pb2, model_pb2
 from drillyard.storage.v1.storage_service_pb2 import CollectGarbageRequest
-from tests.unit.ui.pages.deleting.dependants_test import LOOP, clients
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.wire import timestamp
+from tests.unit.ui.pages.deleting.dependants_test import LOOP, clients
 from ui.models.garbage import collect_versions
 
 OLD = datetime.now(UTC) - timedelta(days=30)
