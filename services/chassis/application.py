@@ -10,9 +10,8 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -29,10 +28,11 @@ from services.chassis.channel import open_channel
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
-from services.chassis.jobs import JobRunner, JobState, SqlJobStore
+from services.chassis.jobs import Job, JobRunner, JobState, Json, SqlJobStore
+from services.chassis.jobs.sql_store import event_garbage
 from services.chassis.logs import configure_logs
 from services.chassis.machine.garbage import SERVICE_NAME as STORAGE_SERVICE
-from services.chassis.machine.garbage import Garbage, GarbageCollector
+from services.chassis.machine.garbage import GarbageCollector
 from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
@@ -59,7 +59,11 @@ class Jobs:
 
 @dataclass
 class Application:
-    """What a service's `wire` function gets: everything that the chassis made, and where to put its own parts."""
+    """What a service's `wire` function gets: everything that the chassis made, and where to put its own parts.
+
+    Attributes:
+        notices: By kind of job, what webhooks are told besides of a job that has ended: events with their facts.
+    """
 
     name: str
     settings: ServiceSettings
@@ -71,6 +75,7 @@ class Application:
     garbage: GarbageCollector
     artifact_garbage: ArtifactGarbage
     token: ServiceToken | None = None
+    notices: dict[str, Callable[[Job], Sequence[tuple[str, Json]]]] = field(default_factory=dict)
     _tasks: dict[str, Hook] = field(default_factory=dict)
     _on_start: list[Hook] = field(default_factory=list)
     _on_drain: list[DrainHook] = field(default_factory=list)
@@ -202,24 +207,11 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
     garbage.add(
         of_artifacts.half_written,
         partial(of_artifacts.unused, settings.cache_days),
-        partial(_old_events, store, settings.event_days),
+        partial(event_garbage, store, settings.event_days),
     )
     server.add_servicer(add_StorageServiceServicer_to_server, garbage, STORAGE_SERVICE)
     jobs = Jobs(store, runner)
     return Application(name, settings, telemetry, database, artifacts, jobs, server, garbage, of_artifacts, token)
-
-
-async def _old_events(store: SqlJobStore, days: float) -> AsyncIterator[Garbage]:
-    old = await store.old_events(datetime.now(UTC) - timedelta(days=days))
-
-    async def remove() -> None:
-        for job_id, _, _ in old:
-            await store.delete_events(job_id)
-
-    if old:
-        name = f"{sum(num for _, num, _ in old)} of {len(old)} jobs"
-        reason = f"the jobs ended {days:g} days ago; how their states changed stays"
-        yield Garbage("event", name, sum(size for _, _, size in old), reason, remove)
 
 
 def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = JOB_MIGRATIONS) -> None:
@@ -254,6 +246,10 @@ async def _serve(name: str, settings: ServiceSettings, wire: Wire, migrations: P
     telemetry_server = TelemetryServer(application.telemetry, lambda: application.server.is_serving)
     try:
         await wire(application)
+        if settings.webhooks:
+            from services.chassis.machine.webhooks.notices import add_webhooks
+
+            add_webhooks(application)
         addresses = await _listen(application, telemetry_server)
         await application.start()
         # To look through all that the start has made takes 70 ms of the event loop, and finds nothing.

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)
@@ -61,6 +62,46 @@ def is_loopback(host: str) -> bool:
 
 
 _ONLY_OWNER_LEASE_SECONDS = 300.0
+
+
+class Webhook(BaseModel):
+    """An address that is told of jobs.
+
+    Attributes:
+        url: Takes the notices by POST.
+        secret: Name of the secret by which they are signed.
+        events: Beginnings of the events that are told, such as `job.failed` or `goal`; none for all.
+        kinds: Of the jobs that are told of; none for all.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(repr=False)
+    secret: str
+    events: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def host(self) -> str:
+        """The host that is told."""
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def key(self) -> str:
+        """What names it where the address, which may hold a token, does not belong."""
+        return hashlib.sha256(self.url.encode()).hexdigest()[:16]
+
+    def wants(self, event: str, kind: str) -> bool:
+        """Whether it is told of an event of a job of this kind."""
+        return (not self.events or event.startswith(self.events)) and (not self.kinds or kind in self.kinds)
+
+    @field_validator("url")
+    @classmethod
+    def _be_encrypted(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
+            raise ValueError("a webhook's url begins with https://, or is on this machine")
+        return url
 
 
 class ServiceSettings(BaseSettings):
@@ -120,6 +161,12 @@ class ServiceSettings(BaseSettings):
     handover_hours: float = Field(
         default=24.0, ge=1, description="Artifacts that another service has taken over are kept for so long."
     )
+    secrets_dir: Path | None = Field(default=None, description="Folder with a file per secret.")
+    webhooks: tuple[Webhook, ...] = Field(default=(), description="Who is told of jobs, as a JSON list.")
+    webhook_hosts: tuple[str, ...] = Field(
+        default=(), description="Hosts that webhooks may be at, private ones too; none: this machine and the internet."
+    )
+    stuck_minutes: float = Field(default=60.0, ge=1, description="A job that tells nothing for so long stands still.")
     exit_with_parent: bool = False
 
     @field_validator("host")

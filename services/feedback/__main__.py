@@ -21,7 +21,7 @@ from services.feedback.clients.verdicts import GrpcVerdicts
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND
 from services.feedback.domain.loop import LOOP_KIND
-from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND
+from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, goal_notices
 from services.feedback.domain.shipment import SHIPMENT_KIND
 from services.feedback.files.json_lines import JsonLines
 from services.feedback.jobs.items.dataset_build import DatasetBuildJob
@@ -117,6 +117,7 @@ def wire_schedules(
     application.jobs.runner.register(
         SCHEDULED_RUN_KIND, job.run, limit=settings.max_running_scheduled_runs, cleanup=job.clean_up
     )
+    application.notices[SCHEDULED_RUN_KIND] = goal_notices
     application.keep_doing("keep_due_times", ScheduleClock(schedules, runs, jobs, loops).keep_time)
     parts = ScheduleParts(schedules, runs, jobs, loops, services.registry)
     return ScheduleUseCases(parts, usecases)

@@ -22,7 +22,6 @@ class RegistrySettings(ServiceSettings):
         default=(),
         description="Hosts that models come from, private ones too; none: this machine and the internet.",
     )
-    secrets_dir: Path | None = Field(default=None, description="Folder with a file per secret, for tokens of hosts.")
     secret_hosts: dict[str, tuple[str, ...]] = Field(
         default={}, description="Hosts that may see a token, by its secret; one without shows itself to source_hosts."
     )

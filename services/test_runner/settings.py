@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -17,7 +16,6 @@ class TestRunnerSettings(ServiceSettings):
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="TEST_RUNNER_")
 
     registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
-    secrets_dir: Path | None = Field(default=None, description="Folder with a file per secret, for endpoints' keys.")
     window_size: int = Field(default=65, ge=1, le=1000, description="Cases that are generated and stored together.")
     max_running: int = Field(default=1, ge=1, le=64, description="Test runs that generate at once.")
     max_workers: int = Field(default=1, ge=1, le=64, description="Models that are loaded at once.")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 QUEUE = "queue"
+ENDED = "ended"
 
 
 def events_of(job_id: str) -> str:

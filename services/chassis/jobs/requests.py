@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias
 from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
-from services.chassis.jobs.bell import QUEUE, Bell, events_of, requests_of
+from services.chassis.jobs.bell import ENDED, QUEUE, Bell, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 
@@ -216,6 +216,8 @@ class JobRequests(ABC):
             self.bell.ring(requests_of(change.job.job_id))
         if change.job.state is JobState.QUEUED:
             self.bell.ring(QUEUE)
+        if change.job.is_final:
+            self.bell.ring(ENDED)
 
 
 def found_job(job: Job | None, job_id: str) -> Job:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import structlog
@@ -31,6 +31,7 @@ from services.chassis.jobs.job import (
 from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
+from services.chassis.machine.garbage import Garbage
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
 _FINAL = sorted(str(state) for state in JobState if state.is_final)
@@ -77,6 +78,28 @@ class SqlJobStore(JobStore):
         async with self._database.reading() as session:
             return [(job_id, num, int(size)) for job_id, num, size in await session.execute(query)]
 
+    async def ended_since(self, time: datetime, without_kind: str = "", *, kind: str = "") -> list[Job]:
+        """Return the jobs that have ended at a time or later, of one kind or of all but one, in that order."""
+        c = JOBS.c
+        of_kind = c.kind == kind if kind else c.kind != without_kind
+        query = select(JOBS).where(c.state.in_(_FINAL), c.end_time >= time, of_kind).order_by(c.end_time)
+        return await self._readable(query)
+
+    async def quiet_since(self, time: datetime, without_kind: str) -> list[Job]:
+        """Return the jobs, but of one kind, that somebody works on and that have told nothing since a time."""
+        c = JOBS.c
+        return await self._readable(
+            select(JOBS).where(c.state.in_(_OWNED), c.update_time < time, c.kind != without_kind)
+        )
+
+    async def _readable(self, query: Select[Any]) -> list[Job]:
+        jobs: list[Job] = []
+        async with self._database.reading() as session:
+            for row in (await session.execute(query)).mappings():
+                with suppress(*UNREADABLE):
+                    jobs.append(_to_job(row))
+        return jobs
+
     async def delete_events(self, job_id: str) -> None:
         """Delete the events of a job, those of its states excepted; nothing happens before it has ended."""
         of_job = JOB_EVENTS.c.job_id.in_(select(JOBS.c.job_id).where(JOBS.c.job_id == job_id, JOBS.c.state.in_(_FINAL)))
@@ -98,6 +121,20 @@ class SqlJobStore(JobStore):
         if self._database.is_sqlite:
             return _SqlLedger(session, self._unreadable, clock=self._clock, locking=False)
         return _SqlLedger(session, self._unreadable, clock=None, locking=locking)
+
+
+async def event_garbage(store: SqlJobStore, days: float) -> AsyncIterator[Garbage]:
+    """Yield the events of jobs that ended so many days ago, but those of their states."""
+    old = await store.old_events(datetime.now(UTC) - timedelta(days=days))
+
+    async def remove() -> None:
+        for job_id, _, _ in old:
+            await store.delete_events(job_id)
+
+    if old:
+        name = f"{sum(num for _, num, _ in old)} of {len(old)} jobs"
+        reason = f"the jobs ended {days:g} days ago; how their states changed stays"
+        yield Garbage("event", name, sum(size for _, _, size in old), reason, remove)
 
 
 async def fence(session: AsyncSession, job_id: str, epoch: int) -> Job:

@@ -1,6 +1,7 @@
 """A tuned model leaves the registry: adapter, merged weights, GGUF and Ollama store, by the command line."""
 
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from services.lm.conversion.header import read_header
 from services.lm.loading import load
 from services.lm.tiny import write_tiny_model
 from tests.integration.processes import start_service
+from tests.unit.chassis.machine.webhook_receiver import SECRET, Receiver, running_receiver
 from ui.cli.__main__ import app
 from ui.cli.connection import Gateway
 
@@ -40,11 +42,18 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def receiver() -> Iterator[Receiver]:
+    with running_receiver() as receiver:
+        yield receiver
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("shipping")
     write_tiny_model(folder / "tiny")
+    told = {"webhooks": json.dumps([{"url": receiver.url, "secret": "hook"}]), "secret_hook": SECRET}
     with (
-        start_service("registry", folder) as registry,
+        start_service("registry", folder, **told) as registry,
         start_service("gateway", folder, port=0, registry_address=registry.address) as gateway,
     ):
         stack = Stack(f"http://{gateway.address}")
@@ -114,6 +123,14 @@ def test_a_dataset_goes_to_a_folder_with_its_card(stack: Stack, tmp_path: Path) 
     spec = stack.gateway.post("/publications", body)["publication"]["spec"]
     assert spec["dataset_form"] == "DATASET_FILE_FORM_PARQUET"
     assert stack.run("datasets", "publish", "mine", "--to", "ollama:mine", exit_code=2)["code"] == "INVALID_ARGUMENT"
+
+
+def test_a_webhook_is_told_of_each_end(stack: Stack, receiver: Receiver, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text("no row")
+    stack.run("datasets", "import", "wrong", str(tmp_path / "rows.jsonl"), exit_code=2)
+    due = {("job.succeeded", "import", "SUCCEEDED"), ("job.failed", "dataset_import", "FAILED")}
+    while not due <= {*receiver.told()}:
+        time.sleep(0.05)
 
 
 def test_what_cannot_be_shipped_is_refused_in_one_sentence(stack: Stack, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar
 
-from services.chassis.jobs import Job, JobState
+from services.chassis.jobs import Job, JobState, Json
 from services.chassis.wire import from_document
 from services.feedback.domain.goals import RATES, Goal, Reading
 from services.feedback.domain.guardrails import Change
@@ -30,6 +30,7 @@ class ScheduledRunOutcome(StrEnum):
 
 
 MEASURED = (ScheduledRunOutcome.MET, ScheduledRunOutcome.DRIFTED, ScheduledRunOutcome.BROKEN)
+_NOTICES = {ScheduledRunOutcome.BROKEN: "goal.missed", ScheduledRunOutcome.DRIFTED: "goal.drifted"}
 NOT_BEGUN = (ScheduledRunOutcome.OVERRUN, ScheduledRunOutcome.OUT_OF_BUDGET)
 
 
@@ -170,6 +171,16 @@ def ended_run(run: ScheduledRun, job: Job) -> ScheduledRun:
     if job.error is not None:
         return run.ended(ScheduledRunOutcome.FAILED, f"{job.error.problem} {job.error.next_step}".rstrip())
     return run.ended(ScheduledRunOutcome.CANCELLED, "Someone cancelled it.")
+
+
+def goal_notices(job: Job) -> list[tuple[str, Json]]:
+    """Return what a run that has ended says of the goals, where they are missed or what is watched has lost."""
+    report = ScheduledRunReport.stored(job.result)
+    event = _NOTICES.get(report.outcome) if job.state is JobState.SUCCEEDED else None
+    if event is None:
+        return []
+    names = ("sentence", "model_version_id", "test_suite_version_id", "loop_id")
+    return [(event, {name: getattr(report, name) for name in names})]
 
 
 def results_of(goals: Sequence[Goal], readings: Sequence[Reading]) -> tuple[GoalResult, ...]:
