@@ -247,9 +247,13 @@ async def _serve(name: str, settings: ServiceSettings, wire: Wire, migrations: P
     try:
         await wire(application)
         if settings.webhooks:
-            from services.chassis.machine.webhooks.notices import add_webhooks
+            from services.chassis.machine.webhooks.notices import old_deliveries, wired_notices
 
-            add_webhooks(application)
+            store, runner = application.jobs.store, application.jobs.runner
+            notices, client = wired_notices(name, settings, store, runner, application.notices)
+            application.keep_doing("tell_webhooks", notices.keep_telling)
+            application.garbage.add(partial(old_deliveries, store))
+            application.on_stop(client.aclose)
         addresses = await _listen(application, telemetry_server)
         await application.start()
         # To look through all that the start has made takes 70 ms of the event loop, and finds nothing.

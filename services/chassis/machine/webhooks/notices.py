@@ -6,16 +6,17 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
-from services.chassis.application import Application
+import httpx2
+
 from services.chassis.errors import AlreadyExists
-from services.chassis.jobs import Job, Json, SqlJobStore
+from services.chassis.jobs import Job, JobRunner, Json, SqlJobStore
 from services.chassis.jobs.bell import ENDED
 from services.chassis.machine.garbage import Garbage
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.chassis.machine.webhooks.delivery import DELIVERY_KIND, DeliveryJob, signing_key
-from services.chassis.settings import Webhook
+from services.chassis.settings import ServiceSettings, Webhook
 
 NoticesOf: TypeAlias = Callable[[Job], Sequence[tuple[str, Json]]]
 _LOOK_SECONDS = 15.0
@@ -118,25 +119,22 @@ async def old_deliveries(store: SqlJobStore) -> AsyncIterator[Garbage]:
             yield Garbage("delivery", job.job_id, 0, "its notice was delivered, or given up, a week ago", remove)
 
 
-def add_webhooks(application: Application) -> None:
-    """Let the application tell the webhooks of its settings.
+def wired_notices(
+    service: str, settings: ServiceSettings, store: SqlJobStore, runner: JobRunner, more: Mapping[str, NoticesOf]
+) -> tuple[Notices, httpx2.AsyncClient]:
+    """Let the runner deliver to the webhooks of the settings; return what stores the deliveries, and the client.
 
     Raises:
         ServiceError: One of them may not be told, or its secret is not there or has the wrong form.
     """
-    settings, prefix = application.settings, application.settings.env_prefix
-    if not settings.webhooks:
-        return
+    prefix = settings.env_prefix
     variables = HostVariables(f"{prefix}WEBHOOK_HOSTS", f"{prefix}WEBHOOK_HOSTS")
     policy = HostPolicy(settings.webhook_hosts, Secrets(prefix, settings.secrets_dir), variables=variables)
     for webhook in settings.webhooks:
         policy.check_host(webhook.host)
         signing_key(policy.secret_for(webhook.secret, webhook.host, field="secret", is_chosen=True))
     client = open_client(policy.trusted_hosts, uses_proxies=True)
-    application.on_stop(client.aclose)
-    webhooks, store = {webhook.key: webhook for webhook in settings.webhooks}, application.jobs.store
-    application.jobs.runner.register(DELIVERY_KIND, DeliveryJob(webhooks, policy, client).run, limit=_AT_ONCE)
+    webhooks = {webhook.key: webhook for webhook in settings.webhooks}
+    runner.register(DELIVERY_KIND, DeliveryJob(webhooks, policy, client).run, limit=_AT_ONCE)
     stuck = timedelta(minutes=settings.stuck_minutes)
-    notices = Notices(application.name, store, webhooks, stuck=stuck, more=application.notices)
-    application.keep_doing("tell_webhooks", notices.keep_telling)
-    application.garbage.add(lambda: old_deliveries(store))
+    return Notices(service, store, webhooks, stuck=stuck, more=more), client

@@ -18,7 +18,7 @@ from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.chassis.machine.webhooks.delivery import DELIVERY_KIND, DeliveryJob, signature, signing_key
-from services.chassis.machine.webhooks.notices import Notices, add_webhooks, old_deliveries
+from services.chassis.machine.webhooks.notices import Notices, old_deliveries, wired_notices
 from services.chassis.settings import ServiceSettings, Webhook
 from tests.fakes.databases import new_database
 from tests.unit.chassis.machine.webhook_receiver import SECRET, Receiver, running_receiver
@@ -247,5 +247,5 @@ def test_a_webhook_that_could_not_be_told_is_refused_at_the_start(
     monkeypatch.setenv("SECRET_SHORT", "whsec_c2hvcnQ=")
     with pytest.raises((ServiceError, ValidationError), match=problem):
         settings = ServiceSettings(webhooks=(webhook,), webhook_hosts=hosts)
-        application: Any = type("Application", (), {"settings": settings})
-        add_webhooks(application)
+        unused: Any = None
+        wired_notices("registry", settings, unused, unused, {})
