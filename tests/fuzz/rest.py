@@ -7,12 +7,13 @@ model. An answer of 5xx breaks, and so does one whose code, media type, headers 
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.integration.processes import start_service
+from tests.integration.processes import ROOT, start_service
 from tests.integration.system_process import running_system
 
 # In an environment of its own: it brings two dozen packages that nothing else needs.
@@ -38,10 +39,15 @@ def main() -> int:
         command = [*SCHEMATHESIS, "run", f"http://{gateway.address}/openapi.json", "--phases", "coverage,fuzzing"]
         command += ["--checks", ",".join(CHECKS), "--seed", str(arguments.seed), "--continue-on-failure"]
         command += ["--max-examples", str(arguments.examples), "--suppress-health-check", "all"]
+        # A busy machine is no fault.
+        command += ["--request-timeout", "120"]
         command += ["--generation-database", "none"]
-        command += ["--report", "json", "--report-json-path", str(arguments.folder / "rest.json")]
+        command += ["--report", "json", "--report-json-path", "rest.json"]
         arguments.folder.mkdir(parents=True, exist_ok=True)
-        return subprocess.run([*command, *arguments.options], check=False).returncode
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.fuzz.rest_hooks"}
+        return subprocess.run(
+            [*command, *arguments.options], cwd=arguments.folder, env=environment, check=False
+        ).returncode
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 
 from fastapi import APIRouter, FastAPI
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
 from services.chassis.artifacts import ArtifactStore
@@ -39,6 +40,7 @@ from ui.loops.schedules import routes as schedules
 from ui.models import routes as models
 from ui.models.exports import routes as exports
 from ui.models.model_uploads import ModelUploads
+from ui.openai import errors as openai_errors
 from ui.openai import routes as openai_routes
 from ui.openai.served import ServedModels
 from ui.openai.shadowing.answers import ShadowAnswers
@@ -67,6 +69,7 @@ def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     folder = settings.data_dir.resolve() / "gateway"
     app.state.shadows = Shadows(telemetry, ShadowAnswers(folder / "shadows", settings.shadow_days))
     install_error_responses(app)
+    app.add_exception_handler(HTTPException, openai_errors.on_http_error)
     app.include_router(_api(), prefix="/api/v1")
     app.include_router(openai_routes.router, prefix="/v1")
     app.include_router(reference.router)

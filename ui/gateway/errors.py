@@ -112,7 +112,7 @@ def install_error_responses(app: FastAPI) -> None:
     """Answer every error of the REST API with a problem document."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_wrong_request)
-    app.add_exception_handler(HTTPException, _on_http_error)
+    app.add_exception_handler(HTTPException, on_http_error)
     app.add_exception_handler(Exception, _on_fault)
 
 
@@ -127,7 +127,8 @@ async def _on_wrong_request(request: Request, error: Exception) -> JSONResponse:
     return problem_response("INVALID_ARGUMENT", sentence_of(error), next_step, 400)
 
 
-async def _on_http_error(request: Request, error: Exception) -> JSONResponse:
+async def on_http_error(request: Request, error: Exception) -> JSONResponse:
+    """Return the problem document of a path or a method that there is not."""
     assert isinstance(error, HTTPException)
     code = _CODE_OF_STATUS.get(error.status_code, "INVALID_ARGUMENT")
     problem = f"{request.method} {request.url.path[:200]}: {error.detail}."

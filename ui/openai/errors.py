@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
+from ui.gateway import errors as gateway_errors
 from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, service_error_response, status_of
 from ui.gateway.middleware.bodies import JsonRoute
 
@@ -150,6 +151,14 @@ def refusal(error: ServiceError, path: str) -> Response:
     facts = told_error(error)
     body = anthropic_body(facts) if path == MESSAGES_PATH else facts.body
     return JSONResponse(body, facts.status, headers=retry_headers(error))
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Return a path or a method that there is not, in the shape that clients of the path expect."""
+    if not request.url.path.startswith("/v1/"):
+        return await gateway_errors.on_http_error(request, error)
+    facts = told_error(error)
+    return JSONResponse(facts.body, facts.status, headers=_headers_of(error))
 
 
 def told_error(error: Exception) -> OpenAIError:
