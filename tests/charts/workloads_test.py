@@ -12,6 +12,7 @@ from services.chassis.settings import ServiceSettings
 from services.evaluator.settings import EvaluatorSettings
 from services.feedback.settings import FeedbackSettings
 from services.registry.settings import RegistrySettings
+from services.smoke import NAME, SmokeSettings
 from services.test_runner.settings import TestRunnerSettings
 from services.trainer.settings import TrainerSettings
 from tests.charts.tools import (
@@ -199,10 +200,34 @@ def test_data_outlives_the_release() -> None:
     assert of_kind(render("--set", "storage.existingClaim=mine"), "PersistentVolumeClaim") == {}
 
 
-def test_the_smoke_pod_asks_every_service() -> None:
-    container = pod_of(render(), "smoke")["containers"][0]
-    assert container["command"] == ["python", "-m", "services.check_health"]
-    assert set(container["args"]) == {f"dy-{name}:50051" for name in SERVICES}
+@pytest.mark.parametrize("profile", PROFILES)
+def test_the_smoke_pod_reaches_every_service_and_the_artifacts_as_a_service_does(
+    profile: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pods = pod_specs(render(*profile_values(profile)))
+    pod, registry = pods["dy-smoke"], pods["dy-registry"]
+    environment = environment_of(pod)
+    assert pod["containers"][0]["command"] == ["python", "-m", "services.smoke"]
+    assert pod["containers"][0]["image"] == registry["containers"][0]["image"]
+    assert {f"SMOKE_{field.upper()}" for field in SmokeSettings.model_fields} >= set(environment)
+    for variable, value in environment.items():
+        monkeypatch.setenv(variable, value)
+    settings = SmokeSettings()
+    assert {getattr(settings, f"{name.replace('-', '_')}_address") for name in SERVICES} == {
+        f"dy-{name}:50051" for name in SERVICES
+    }
+    source = environment_of(registry).get("REGISTRY_ARTIFACT_SOURCES", '["file:///data/"]')
+    assert settings.resolved_artifacts_url(NAME).startswith(json.loads(source)[0])
+    assert pod["containers"][0].get("envFrom") == registry["containers"][0].get("envFrom")
+    assert volume_of(pod).get("persistentVolumeClaim") == volume_of(registry).get("persistentVolumeClaim")
+    assert pod.get("affinity") == registry.get("affinity")
+
+
+def test_the_smoke_pod_can_do_without_the_loop() -> None:
+    container = pod_of(render("--set", "smokeTest.loop=false"), "smoke")["containers"][0]
+    assert container["command"] == ["python", "-m", "services.smoke", "--health-only"]
+    # Without torch.
+    assert container["image"] == "drillyard/feedback:0.1.0"
 
 
 def test_a_gateway_listens_for_others_only_where_it_asks_for_a_login() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 import pytest
 
-from services.check_health import health_of
+from services.smoke import health_of
 from tests.charts.dockerfile import TARGETS, extras_of
 from tests.charts.tools import DEPLOYABLES, ROOT, Manifest, run_program
 from tests.machine import free_ports

@@ -57,8 +57,6 @@ def test_a_number_that_nothing_could_set_is_refused(values: tuple[str, ...], ref
 
 def test_pods_of_one_kind_spread_over_nodes_and_zones() -> None:
     for name, pod in pod_specs(render(*profile_values("postgres-s3"))).items():
-        if name == "dy-smoke":
-            continue
         constraints = pod["topologySpreadConstraints"]
         assert [item["topologyKey"] for item in constraints] == [
             "kubernetes.io/hostname",

@@ -25,10 +25,9 @@ def test_every_pod_shows_a_certificate_and_is_probed_without_one(values: tuple[s
         mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
         assert volumes["tls"]["secret"] == {"secretName": secret.format(name), "defaultMode": 0o440}
         assert mounts["tls"] == "/etc/drillyard/tls"
+        assert environment_of(pods[f"dy-{name}"])[f"{name.upper().replace('-', '_')}_TLS_DIR"] == mounts["tls"]
         if name != "smoke":
-            assert environment_of(pods[f"dy-{name}"])[f"{name.upper().replace('-', '_')}_TLS_DIR"] == mounts["tls"]
             assert container["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "metrics"}
-    assert pods["dy-smoke"]["containers"][0]["args"][0] == "--tls-dir=/etc/drillyard/tls"
 
 
 def test_each_certificate_is_for_the_names_of_its_service_and_for_calling() -> None:

@@ -51,7 +51,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 {{- end }}
 
-{{/* The services that each one calls, as docs/architecture.md draws it. */}}
+{{/* The services that each one calls, as docs/architecture.md draws it, and the pod of `helm test`. */}}
 {{- define "drillyard.calls" -}}
 registry: []
 test-runner: [registry]
@@ -59,6 +59,7 @@ evaluator: [registry, test-runner]
 trainer: [registry]
 feedback: [registry, test-runner, evaluator, trainer]
 gateway: [registry, test-runner, evaluator, trainer, feedback]
+smoke: [registry, test-runner, evaluator, trainer, feedback]
 {{- end }}
 
 {{- define "drillyard.usesVolume" -}}

@@ -7,7 +7,7 @@ import openai
 import pytest
 import pytest_asyncio
 
-from tests.integration.processes import start_service
+from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.tiny_stack import TinyStack, tiny_stack
 
 
@@ -16,6 +16,8 @@ class Real:
     url: str
     client: openai.AsyncOpenAI
     stack: TinyStack
+    evaluator: ServiceProcess
+    trainer: ServiceProcess
 
 
 @pytest_asyncio.fixture(scope="package", loop_scope="package")
@@ -37,4 +39,4 @@ async def real(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Real]:
         ):
             url = f"http://{gateway.address}"
             async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
-                yield Real(url, client, stack)
+                yield Real(url, client, stack, evaluator, trainer)

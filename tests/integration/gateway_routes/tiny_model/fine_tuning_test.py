@@ -1,7 +1,9 @@
-"""OpenAI's fine-tuning by its own client: a tiny random model is trained, and answers."""
+"""A tiny random model is trained by OpenAI's client, and answers; and goes through a whole loop as in `helm test`."""
 
 import asyncio
 import json
+import os
+import sys
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from tests.integration.gateway_routes.tiny_model.conftest import Real
+from tests.integration.processes import start_service
 from tests.integration.tiny_stack import MODEL
 
 BASE = f"{MODEL}@1"
@@ -109,3 +112,27 @@ async def test_preferences_and_graded_answers_train_too(real: Real) -> None:
     assert (failed.error.code, failed.error.param) == ("invalid_training_file", "training_file")
     assert "rejected" in failed.error.message
     assert ended.method.reinforcement.grader.weights == {"conforming": 1.0, "format": 0.5}
+
+
+@pytest.mark.timeout(900)
+async def test_the_command_of_helm_test_takes_a_model_through_a_whole_loop(real: Real) -> None:
+    stack = real.stack
+    addresses = {
+        "registry_address": stack.registry.address,
+        "test_runner_address": stack.runner.address,
+        "evaluator_address": real.evaluator.address,
+        "trainer_address": real.trainer.address,
+    }
+    with start_service("feedback", stack.data_dir, **addresses) as feedback:
+        settings = {**addresses, "feedback_address": feedback.address, "data_dir": str(stack.data_dir)}
+        variables = {f"SMOKE_{name.upper()}": value for name, value in settings.items()}
+        command = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "services.smoke"),
+            env=os.environ | variables,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await command.communicate()
+    said = printed.decode()
+    assert command.returncode == 0, said
+    assert {"round 0: train finished", "round 1: evaluate finished"} <= set(said.splitlines()), said

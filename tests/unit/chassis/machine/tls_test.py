@@ -19,7 +19,7 @@ from services.chassis.machine import tls as tls_module
 from services.chassis.machine.tls import TlsFolder
 from services.chassis.server import Server
 from services.chassis.telemetry import Telemetry
-from services.check_health import health_of, main
+from services.smoke import health_of
 
 SERVICE = "test.Echo"
 OURS, THEIRS = trustme.CA(), trustme.CA()
@@ -153,5 +153,5 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 async def test_the_check_of_health_shows_a_certificate(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, OURS)
     async with serving(folder) as address:
-        assert await asyncio.to_thread(main, ["--tls-dir", str(folder), address]) == 0
+        assert await asyncio.to_thread(health_of, address, 60, TlsFolder(folder)) == "SERVING"
         assert await asyncio.to_thread(health_of, address, 0.5) in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
