@@ -13,6 +13,8 @@ from tests.storm.mutants import MUTANTS
 from tests.storm.storm import Plan, Report, as_document, run_storm, write_report
 
 _JOBS_PER_MINUTE = 20
+# A mutant shows in the jobs of one or two services.
+_MUTANT_JOBS_PER_MINUTE = 40
 _MUTANT_MINUTES = 0.75
 _MOST_SENTENCES = 20
 
@@ -25,7 +27,7 @@ def main() -> int:
     plan = Plan(
         seed=arguments.seed,
         seconds=60 * minutes,
-        num_jobs=arguments.jobs or max(round(_JOBS_PER_MINUTE * minutes), 5),
+        num_jobs=arguments.jobs or round((_MUTANT_JOBS_PER_MINUTE if mutant else _JOBS_PER_MINUTE) * minutes),
         database="postgresql" if mutant and mutant.is_replicated else arguments.database,
         mutant=arguments.mutant,
     )

@@ -10,7 +10,7 @@ from tests.contract.postgres import require_postgres
 from tests.storm.storm import Plan, run_storm
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(("database", "seconds"), [("sqlite", 20.0), ("postgresql", 5.0)])
 async def test_no_job_of_any_kind_is_lost_to_a_database_that_is_away(
     tmp_path: Path, database: str, seconds: float

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import importlib
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.storm.asking.kinds import KINDS
 from tests.storm.points import POINTS
+from tests.storm.stack import ROOT
 from tests.storm.storm import Plan, run_storm
 
 
@@ -16,6 +19,12 @@ from tests.storm.storm import Plan, run_storm
 def test_a_fault_point_is_at_a_function_that_is_there(name: str) -> None:
     point = POINTS[name]
     assert callable(functools.reduce(getattr, point.function.split("."), importlib.import_module(point.module)))
+
+
+def test_storms_ask_for_every_kind_of_job() -> None:
+    constant = re.compile(r"""^(?:\w+_)?KIND = "(\w+)"$""", re.MULTILINE)
+    sources = [path.read_text() for path in (ROOT / "services").rglob("*.py")]
+    assert {name for source in sources for name in constant.findall(source)} == set(KINDS)
 
 
 @pytest.mark.timeout(900)

@@ -33,7 +33,7 @@ from tests.storm.ledger import CANCEL_SENT, CANCELLED, CREATED, SCHEDULED, Entry
 from tests.storm.stack import SERVICES, Stack
 from tests.unit.registry.model_folders import write_adapter, write_model
 
-_RETRY_SECONDS, _CALL_SECONDS = 0.2, 10.0
+_RETRY_SECONDS, _CALL_SECONDS, _PREPARE_SECONDS = 0.2, 10.0, 120.0
 _AGAIN_SHARE, _CANCEL_SHARE, _PAUSE_SHARE = 0.2, 0.06, 0.1
 
 
@@ -66,15 +66,21 @@ class Callers:
 
     async def prepare(self) -> None:
         """Register what jobs read, and do one job of each shape in calm weather."""
-        registry: Any = self._stack.of("registry")[0]
         work = self._stack.data_dir / "work"
         await self._import_model(write_model(work / "tiny", max_position_embeddings=8192))
+        async with open_channel(self._stack.target("registry"), deadline_seconds=_PREPARE_SECONDS) as channel:
+            await self._register(registry_service_pb2_grpc.RegistryServiceStub(channel), work)
+        await self._do_one_of_each()
+
+    async def _register(self, stub: Any, work: Path) -> None:
+        registry: Any = self._stack.of("registry")[0]
         await add_suite(registry, self._stack.data_dir, "roo_xml/storm", core_cases(NUM_CASES))
-        stub = registry_service_pb2_grpc.RegistryServiceStub(self._channels["registry"])
         suites = await stub.ListTestSuiteVersions(test_suite_pb2.ListTestSuiteVersionsRequest(page_size=100))
         self._requests.suite_ids = [suite.test_suite_version_id for suite in suites.test_suite_versions]
         await TrainerRegistry("", stub, self._stack.data_dir).add_dataset("drills", _rows(NUM_ROWS))
         await stub.CreateModelVersion(await self._requests.adapter(write_adapter(work / "tuned")))
+
+    async def _do_one_of_each(self) -> None:
         for kind in KINDS.values():
             if kind.reads_run:
                 await self._all_ended()
