@@ -92,7 +92,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     workspace = Workspace(settings.service_dir(NAME) / "imports")
     if application.database.is_sqlite:
         workspace.clear()
-    bases = AdapterBases(models, artifacts, check_fit)
+    bases = AdapterBases(models, artifacts, check_fit, workspace)
     job = ImportJob(sources, IMPORTERS, models, adoption, files, workspace, bases)
     add_import_job(application, job, limit=settings.num_imports)
     checked = Places("files", num_running=_FILES_AT_ONCE, num_waiting=_WAITING_FILES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, model_version_not_found
 from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest
-from services.registry.ports import Artifacts, ModelStore
+from services.registry.ports import Artifacts, ModelStore, Workspace
 
 _PAGE = 500
 # Each is built without its weights, which takes seconds.
@@ -41,12 +40,14 @@ class AdapterBases:
         models: The registered versions.
         artifacts: Where their bytes are.
         fits: Raises InvalidArgument unless an adapter's tensors are those of a base, both as folders.
+        workspace: Where an adapter is put to be looked at alone.
     """
 
-    def __init__(self, models: ModelStore, artifacts: Artifacts, fits: CheckFit) -> None:
+    def __init__(self, models: ModelStore, artifacts: Artifacts, fits: CheckFit, workspace: Workspace) -> None:
         self._models = models
         self._artifacts = artifacts
         self._fits = fits
+        self._workspace = workspace
 
     async def base_of(self, source: InspectedSource, version_id: str, form: ModelForm) -> AdapterBase:
         """Return the version that a caller named, or that the adapter itself names, or else the only one that it fits.
@@ -95,16 +96,16 @@ class AdapterBases:
     async def _fitting(self, source: InspectedSource) -> AsyncIterator[ModelVersion]:
         digests: set[str] = set()
         # What lies beside the adapter is not looked into.
-        with tempfile.TemporaryDirectory(prefix="adapter-") as place:
+        with self._workspace.folder("adapter") as place:
             for file in source.files:
-                await asyncio.to_thread(link_or_copy, file.resolve(), Path(place) / file.name)
+                await asyncio.to_thread(link_or_copy, file.resolve(), place / file.name)
             async for version in self._full_weights():
                 if len(digests) == _MOST_TRIED:
                     return
                 if version.artifact.digest not in digests:
                     digests.add(version.artifact.digest)
                     with suppress(InvalidArgument):
-                        await self.check_fit(version, Path(place))
+                        await self.check_fit(version, place)
                         yield version
 
     async def _named(self, version_id: str) -> ModelVersion:

@@ -99,6 +99,9 @@ async def test_a_base_that_is_not_named_is_found_by_shapes_or_suggested(
     job = await registry.run("drilled", folder)
     notes = (await registry.imports.resource.get(job.job_id)).notes
     assert words in (" ".join(notes) if len(fitting) == 1 else problem(job))
+    # Where what a killed process leaves behind is removed.
+    assert all(adapter.is_relative_to(tmp_path / "imports") for adapter in registry.importer.adapters)
+    assert registry.importer.adapters and registry.leftovers() == []
 
 
 async def test_an_adapter_that_does_not_fit_is_not_registered(

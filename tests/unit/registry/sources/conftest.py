@@ -35,7 +35,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     settings = RegistrySettings(data_dir=tmp_path)
     sources = model_sources(settings, artifacts, host_policy(settings))
     importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter(), ModelForm.GGUF: Unconverted()}
-    bases = AdapterBases(models, artifacts, importer.fits)
+    bases = AdapterBases(models, artifacts, importer.fits, workspace)
     adoption = Adoption(artifacts, SqlClaims(database))
     job = ImportJob(sources, importers, models, adoption, FolderFacts(), workspace, bases)
     runner = JobRunner(jobs, owner="test", is_only_owner=True)

@@ -43,9 +43,11 @@ class Gate(FolderImporter):
         self.num_written = 0
         self.change: Path | None = None
         self.bases: list[Path] = []
+        self.adapters: list[Path] = []
         self.misfits: Callable[[Path], bool] = lambda _: False
 
     async def fits(self, base: Path, adapter: Path) -> None:
+        self.adapters.append(adapter)
         if self.misfits(base):
             raise InvalidArgument("Tensors have no place.")
         self.bases.append(base)
