@@ -155,6 +155,15 @@ def test_every_pod_knows_the_token_of_the_release_by_a_file(values: tuple[str, .
         assert environment_of(pod)[f"{prefix_of(name)}TOKEN_FILE"] == f"{mount['mountPath']}/token"
 
 
+def test_images_named_by_digest_are_all_that_runs() -> None:
+    digest = "sha256:" + "0" * 64
+    images = {name: f"lab.example/drillyard/{name}@{digest}" for name in DEPLOYABLES}
+    sets = [("--set", f"services.{name}.image={image}") for name, image in images.items()]
+    specs = pod_specs(render(*(word for pair in sets for word in pair)))
+    containers = [item for spec in specs.values() for item in (*spec.get("initContainers", ()), *spec["containers"])]
+    assert {item["image"] for item in containers} == set(images.values())
+
+
 def test_secrets_are_references_only() -> None:
     manifests = render(*profile_values("postgres-s3"))
     assert of_kind(manifests, "Secret") == {}
