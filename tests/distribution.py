@@ -24,7 +24,7 @@ _LONGEST = (
     "tests/integration/test_runs/several_turns_runs_test.py",
     "tests/integration/faults/storm_test.py",
     "tests/integration/test_runs/llama_endpoint_test.py",
-    "tests/integration/metrics_test.py",
+    "tests/integration/telemetry/metrics_test.py",
     "tests/integration/evaluator_test.py",
     "tests/integration/gateway_routes/feedback_way_test.py",
     "tests/integration/test_runs/loaded_models_test.py",

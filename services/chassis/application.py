@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +27,7 @@ from services.chassis.channel import open_channel
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition, ServiceError
-from services.chassis.jobs import Job, JobRunner, JobState, Json, SqlJobStore
+from services.chassis.jobs import Job, JobRunner, Json, SqlJobStore
 from services.chassis.jobs.sql_store import event_garbage
 from services.chassis.logs import configure_logs
 from services.chassis.machine.garbage import SERVICE_NAME as STORAGE_SERVICE
@@ -162,9 +161,8 @@ class Application:
 
     async def _count_jobs(self) -> None:
         try:
-            # States that no job is in are shown too: an alert sees a number rise only from one that was there.
-            none = dict.fromkeys(product(self.jobs.runner.kinds, map(str, JobState)), 0)
-            self.telemetry.set_jobs(none | await self.jobs.store.count(), self.jobs.store.num_unreadable)
+            counts, queue_ages = await self.jobs.runner.standing()
+            self.telemetry.set_jobs(counts, queue_ages, self.jobs.store.num_unreadable)
         except ServiceError as error:
             _log.warning("jobs_not_counted", reason=str(error))
 

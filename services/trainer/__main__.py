@@ -53,6 +53,7 @@ async def wire(app: Application, settings: TrainerSettings, *, backend: Training
         telemetry=TrainerTelemetry(app.telemetry),
     )
     app.on_drain(to.live_attempts.drain)
+    app.telemetry.on_scrape(partial(to.telemetry.show, to.live_attempts))
     _add_garbage(app, settings, to, folder)
     work = TrainingJobWork(to, _limits(settings), lambda: _report_address(app, settings))
     app.jobs.runner.register(KIND, work.run, limit=settings.max_running, cleanup=work.clear)

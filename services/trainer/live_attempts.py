@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from services.chassis.errors import FailedPrecondition, ServiceError
@@ -29,10 +30,13 @@ class LiveAttempt:
 
     `has_ended` is set once its end is reported; `moved` is the monotonic time of the last sign that the work goes on:
     a new phase or a new step, since a heartbeat alone proves nothing, or that the processes wait to begin, for what
-    `waits_for` says. `checkpoints` are those that were reported, in their order.
+    `waits_for` says. `checkpoints` are those that were reported, in their order, and `kept` is the monotonic time of
+    the newest, or of the first step while there is none. `slot` is the smallest number, from 0, that no other live
+    attempt has.
     """
 
     attempt: int
+    slot: int = 0
     phase: str = TrainingJobPhase.START
     num_steps_done: int = 0
     num_steps_total: int = 0
@@ -42,6 +46,10 @@ class LiveAttempt:
     num_shown_notices: int = 0
     started: float = field(default_factory=time.monotonic)
     moved: float = field(default_factory=time.monotonic)
+    kept: float = field(default_factory=time.monotonic)
+    tokens_per_second: float = 0.0
+    host_memory_bytes: int = 0
+    gpu_memory_bytes: int = 0
     has_ended: asyncio.Event = field(default_factory=asyncio.Event)
     checkpoints: asyncio.Queue[Checkpoint | None] = field(default_factory=asyncio.Queue)
 
@@ -71,6 +79,12 @@ class LiveAttempt:
         """Take note of a report that was stored."""
         for checkpoint in report.checkpoints:
             self.checkpoints.put_nowait(checkpoint)
+        if report.checkpoints or self.is_preparing:
+            self.kept = time.monotonic()
+        speeds = [point.value for point in report.curve_points if point.metric == "tokens_per_second"]
+        self.tokens_per_second = speeds[-1] if speeds else self.tokens_per_second
+        self.host_memory_bytes = report.host_memory_bytes or self.host_memory_bytes
+        self.gpu_memory_bytes = report.gpu_memory_bytes or self.gpu_memory_bytes
         before = self.place
         self.phase = report.phase or self.phase
         # A report whose answer was lost comes again.
@@ -97,8 +111,15 @@ class LiveAttempts:
 
     def begin(self, training_job_id: str, attempt: int, *, start_step: int) -> LiveAttempt:
         """Begin a new attempt in the place of the job's last one."""
-        self._live[training_job_id] = LiveAttempt(attempt, num_steps_done=start_step)
+        self._live.pop(training_job_id, None)
+        taken = {live.slot for live in self._live.values()}
+        slot = next(slot for slot in range(len(taken) + 1) if slot not in taken)
+        self._live[training_job_id] = LiveAttempt(attempt, slot, num_steps_done=start_step)
         return self._live[training_job_id]
+
+    def __iter__(self) -> Iterator[LiveAttempt]:
+        """Yield the attempts that go on."""
+        return iter(self._live.values())
 
     def observe(self, report: AttemptReport) -> None:
         """Take note of a report that was stored; one of an attempt that is not live changes nothing."""

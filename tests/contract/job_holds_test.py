@@ -242,3 +242,16 @@ async def test_a_wall_clock_that_is_set_anew_ends_no_lease_and_keeps_none(
     await store.renew(created.job_id, first.epoch, 0.0)
     taken = await store.claim(["drill"], "second", LEASE)
     assert taken is not None and taken.epoch == first.epoch + 1
+
+
+async def test_the_oldest_job_that_waits_is_known_per_kind(store: JobStore) -> None:
+    begun, older, newer = [await store.create("drill", name, SPEC) for name in ("begun", "older", "newer")]
+    alone = await store.create("import", "alone", SPEC)
+    taken = await store.claim(["drill"], "holder", LEASE)
+    assert taken is not None and taken.job_id == begun.job_id
+    assert await store.queued_since() == {"drill": older.update_time, "import": alone.update_time}
+    await store.request_pause(older.job_id)
+    assert (await store.queued_since())["drill"] == newer.update_time
+    resumed = await store.resume(older.job_id)
+    assert resumed.update_time > newer.update_time
+    assert (await store.queued_since())["drill"] == newer.update_time

@@ -99,6 +99,11 @@ class _MemoryLedger:
     async def count(self) -> dict[tuple[str, str], int]:
         return dict(Counter((job.kind, str(job.state)) for job in self._jobs.values()))
 
+    async def queued_since(self) -> dict[str, datetime]:
+        waiting = [job for job in self._jobs.values() if job.state is JobState.QUEUED]
+        newest_first = sorted(waiting, key=lambda job: job.update_time, reverse=True)
+        return {job.kind: job.update_time for job in newest_first}
+
 
 def _is_claimable(job: Job, clock: float) -> bool:
     if job.state is JobState.QUEUED:

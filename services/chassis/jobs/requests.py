@@ -65,6 +65,9 @@ class Ledger(Protocol):
     async def count(self) -> dict[tuple[str, str], int]:
         """Return how many jobs there are per (kind, state)."""
 
+    async def queued_since(self) -> dict[str, datetime]:
+        """Return when the job that has been QUEUED for longest became so, per kind that has one."""
+
     async def delete(self, job_id: str) -> None:
         """Remove the job and its events."""
 
@@ -170,6 +173,11 @@ class JobRequests(ABC):
         """Return how many jobs there are per (kind, state)."""
         async with self._reading() as ledger:
             return await ledger.count()
+
+    async def queued_since(self) -> dict[str, datetime]:
+        """Return when the job that has been QUEUED for longest became so, per kind that has one."""
+        async with self._reading() as ledger:
+            return await ledger.queued_since()
 
     async def request_cancel(self, job_id: str) -> Job:
         """Cancel a job that waits, or ask its owner to end it (CANCELLING); a second request changes nothing.

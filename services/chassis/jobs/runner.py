@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import product
 
 import structlog
 
@@ -12,7 +14,7 @@ from services.chassis.database.lease import HeldLease, boot_seconds
 from services.chassis.errors import ServiceError
 from services.chassis.jobs.attempt import Attempt, Function
 from services.chassis.jobs.bell import QUEUE
-from services.chassis.jobs.job import Job
+from services.chassis.jobs.job import Job, JobState
 from services.chassis.jobs.rules import error_of_deaths
 from services.chassis.jobs.store import MAX_DEATHS, JobStore
 from services.chassis.waiting import keep_going
@@ -80,6 +82,16 @@ class JobRunner:
     def running(self) -> Mapping[str, Job]:
         """The jobs that this process works on now, by id."""
         return {attempt.context.job.job_id: attempt.context.job for attempt in self._attempts.values()}
+
+    async def standing(self) -> tuple[dict[tuple[str, str], int], dict[str, float]]:
+        """Return how many jobs there are per (kind, state), and for how many seconds the oldest of a kind is QUEUED.
+
+        States that no job is in are there too: an alert sees a number rise only from one that was there.
+        """
+        none = dict.fromkeys(product(self.kinds, map(str, JobState)), 0)
+        now, since = datetime.now(UTC), await self._store.queued_since()
+        ages = {kind: (now - since.get(kind, now)).total_seconds() for kind in self.kinds}
+        return none | await self._store.count(), ages
 
     async def start(self) -> None:
         """Begin to claim; a process that is the store's only one takes over at once what its predecessor left."""

@@ -259,6 +259,11 @@ class _SqlLedger:
         rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
         return {(kind, state): count for kind, state, count in rows}
 
+    async def queued_since(self) -> dict[str, datetime]:
+        waiting = select(JOBS.c.kind, func.min(JOBS.c.update_time)).where(JOBS.c.state == str(JobState.QUEUED))
+        rows = await self._session.execute(waiting.group_by("kind"))
+        return {kind: utc(time) for kind, time in rows}
+
     async def delete(self, job_id: str) -> None:
         for table in (JOB_EVENTS, JOBS):
             await self._session.execute(delete(table).where(table.c.job_id == job_id))

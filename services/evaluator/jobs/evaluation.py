@@ -120,7 +120,7 @@ class EvaluationJob:
         task.record = await self._store.append_verdicts(
             task.record.evaluation_id, task.context.epoch, verdicts, task.totals
         )
-        self._telemetry.judged(verdicts)
+        self._telemetry.judged(task.record.subject.profile_id, verdicts)
         await task.context.event("counts", _counts(task.totals))
         await _report(task)
 

@@ -11,6 +11,7 @@ from services.chassis.jobs import JobContext
 from services.feedback.decisions.decision import DECISION_EVENT, Decision
 from services.feedback.domain.loop import job_state, loop_of
 from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, ROUND_STEPS, STEP_EVENT, Round, Step, Stop
+from services.feedback.domain.rules import readings_in, spent_by
 from services.feedback.domain.work import WorkProgress
 from services.feedback.ports import LoopStore, Measures
 
@@ -69,6 +70,10 @@ class LoopRecord:
     async def update(self, **values: Any) -> None:
         """Record what the round that is going on has made, by the names of its fields."""
         await self._save((*self.rounds[:-1], replace(self.round, **values)))
+        if "rates" in values:
+            goals = self.spec.goals
+            for goal, reading in zip(goals, readings_in(goals, self.round), strict=True):
+                self._measures.goal_read(goal.metric, goal.is_met(reading))
 
     async def decided(self, *decisions: Decision) -> Decision:
         """Record decisions of this round, a new one with the next number, tell each once, and return the last."""
@@ -148,6 +153,8 @@ class LoopRecord:
 
     async def _save(self, rounds: tuple[Round, ...]) -> None:
         await self._context.checkpoint(job_state(rounds, self.seconds))
+        before, after = (spent_by(self.spec, made, self.seconds) for made in (self.rounds, rounds))
+        self._measures.spent(before, after)
         self.rounds = rounds
 
     async def _tell(self, step: Step, state: str, message: str, ids: dict[str, str]) -> bool:

@@ -253,3 +253,11 @@ class Measures(Protocol):
     def loop_ended(self, reason: StopReason) -> None:
         """Count a loop that has ended by its rules."""
         ...
+
+    def goal_read(self, metric: str, is_met: bool) -> None:
+        """Count a goal that a round was evaluated for."""
+        ...
+
+    def spent(self, before: Spent, after: Spent) -> None:
+        """Count what a loop has cost since it had cost `before`."""
+        ...

@@ -105,6 +105,8 @@ class AttemptReport:
     reason: str = ""
     is_permanent: bool = False
     notices: tuple[str, ...] = ()
+    host_memory_bytes: int = 0
+    gpu_memory_bytes: int = 0
 
 
 def num_failures(attempts: tuple[Attempt, ...], start_step: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import grpc
 from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2_grpc, training_job_pb2
 
 from services.chassis.channel import open_blocking_channel
+from services.chassis.machine.memory import own_memory_bytes
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.machine.tls import TlsFolder
 from services.chassis.wire import to_message
@@ -151,6 +153,8 @@ class Reporter:
             with self._lock:
                 request, is_last = attempt_pb2.ReportAttemptRequest(), self._ended
                 request.CopyFrom(self._pending)
+            request.host_memory_bytes = own_memory_bytes(os.getpid())
+            request.gpu_memory_bytes = _gpu_memory_bytes()
             try:
                 self._stop_requested = self._report(request).stop_requested
             except grpc.RpcError as error:
@@ -195,6 +199,12 @@ class Reporter:
         with self._lock:
             self._failure = reason
             self._lock.notify_all()
+
+
+def _gpu_memory_bytes() -> int:
+    # Whoever only loads rows has no torch, and asking must not be what takes a GPU.
+    torch = sys.modules.get("torch")
+    return int(torch.cuda.memory_reserved()) if torch and torch.cuda.is_initialized() else 0
 
 
 class Silence:

@@ -50,7 +50,7 @@ async def test_rpcs_and_jobs_are_scraped(telemetry: Telemetry, port: int) -> Non
     telemetry.rpc_ended("drillyard.X", "GetY", code="NOT_FOUND", seconds=0.2)
 
     async def count_jobs() -> None:
-        telemetry.set_jobs({("test_run", "RUNNING"): 2})
+        telemetry.set_jobs({("test_run", "RUNNING"): 2}, {"test_run": 7.5})
 
     telemetry.on_scrape(count_jobs)
     status, text = await get(port, "/metrics?x=1")
@@ -60,12 +60,13 @@ async def test_rpcs_and_jobs_are_scraped(telemetry: Telemetry, port: int) -> Non
     assert f"drillyard_rpc_in_flight{{{labels}}} 1.0" in text
     assert f'drillyard_rpc_duration_seconds_bucket{{{labels},le="0.5"}} 1.0' in text.replace("le=", "le=")
     assert 'drillyard_jobs{kind="test_run",state="RUNNING"} 2.0' in text
+    assert 'drillyard_jobs_queue_age_seconds{kind="test_run"} 7.5' in text
     assert "process_resident_memory_bytes" in text
 
 
 async def test_states_that_no_job_is_in_any_more_vanish(telemetry: Telemetry, port: int) -> None:
-    telemetry.set_jobs({("test_run", "RUNNING"): 1})
-    telemetry.set_jobs({("test_run", "SUCCEEDED"): 1})
+    telemetry.set_jobs({("test_run", "RUNNING"): 1}, {})
+    telemetry.set_jobs({("test_run", "SUCCEEDED"): 1}, {})
     assert "RUNNING" not in (await get(port, "/metrics"))[1]
 
 

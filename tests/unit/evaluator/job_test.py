@@ -88,8 +88,8 @@ async def test_an_evaluation_whose_process_died_judges_only_what_is_left() -> No
     assert found.metrics.by_cause == {"no_call": 2}
     assert (await second.events(created.job.job_id, "counts"))[-1]["num_cases"] == 13
     series = (await second.telemetry.render()).decode()
-    assert 'drillyard_evaluator_verdicts_total{cause="no_call"} 1.0' in series
-    assert 'drillyard_evaluator_verdicts_total{cause="none"} 5.0' in series
+    assert 'drillyard_evaluator_verdicts_total{cause="no_call",profile="roo_xml"} 1.0' in series
+    assert 'drillyard_evaluator_verdicts_total{cause="none",profile="roo_xml"} 5.0' in series
 
 
 async def test_an_outage_of_the_test_runner_is_waited_out() -> None:

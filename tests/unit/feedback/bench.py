@@ -25,6 +25,7 @@ from services.feedback.decisions.decision import DecisionChange
 from services.feedback.domain.loop import LOOP_KIND, Loop
 from services.feedback.domain.rounds import STEP_EVENT, Step, StopReason
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.domain.spending import Spent
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
 from services.feedback.store.jobs import JobLoopStore
@@ -77,6 +78,8 @@ class Tally:
 
     steps: list[Step] = field(default_factory=list)
     reasons: list[StopReason] = field(default_factory=list)
+    goals: list[tuple[str, bool]] = field(default_factory=list)
+    spending: list[tuple[Spent, Spent]] = field(default_factory=list)
 
     def step_ended(self, step: Step, seconds: float) -> None:
         assert seconds >= 0
@@ -84,6 +87,12 @@ class Tally:
 
     def loop_ended(self, reason: StopReason) -> None:
         self.reasons.append(reason)
+
+    def goal_read(self, metric: str, is_met: bool) -> None:
+        self.goals.append((metric, is_met))
+
+    def spent(self, before: Spent, after: Spent) -> None:
+        self.spending.append((before, after))
 
 
 @dataclass

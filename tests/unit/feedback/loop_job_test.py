@@ -44,6 +44,9 @@ async def test_rounds_go_on_from_the_best_version_until_the_goals_are_met(bench:
     assert [made.rates.conforming_rate for made in loop.rounds if made.rates] == [0.1, 0.5, 0.85]
     assert loop.best_model_version_id == "tiny@3"
     assert bench.tally.reasons == [StopReason.GOALS_MET]
+    assert bench.tally.goals == [("conforming_rate", False), ("conforming_rate", False), ("conforming_rate", True)]
+    grown = sum(after.num_tokens - before.num_tokens for before, after in bench.tally.spending)
+    assert grown == loop.spent.num_tokens > 0
     assert bench.tally.steps == [Step.DIAGNOSE, *ROUND_STEPS, *ROUND_STEPS, *LAST_ROUND_STEPS]
 
 

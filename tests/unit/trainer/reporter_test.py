@@ -141,6 +141,7 @@ def test_silence_in_the_loop_still_gives_signs_of_life() -> None:
         listener.wait_for_reports(3)
         reporter.close(AttemptOutcome.STOPPED)
     assert listener.heard[1].phase == "load_model"
+    assert all(report.host_memory_bytes > 1 << 20 and not report.gpu_memory_bytes for report in listener.heard)
 
 
 def test_a_service_that_comes_back_gets_what_it_missed() -> None:

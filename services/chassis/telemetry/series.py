@@ -36,6 +36,7 @@ class Telemetry:
         )
         self._in_flight = self.gauge("drillyard_rpc_in_flight", "RPCs being answered.", labels)
         self._jobs = self.gauge("drillyard_jobs", "Jobs by kind and state.", ("kind", "state"))
+        self._queue_ages = self.gauge("drillyard_jobs_queue_age_seconds", "Time that the oldest job waits.", ("kind",))
         self._unreadable = self.gauge("drillyard_jobs_unreadable", "Jobs set aside, which this release cannot read.")
         self._refreshers: list[Callable[[], Awaitable[None]]] = []
 
@@ -74,12 +75,16 @@ class Telemetry:
         self._requests.labels(service, method, code).inc()
         self._seconds.labels(service, method).observe(seconds)
 
-    def set_jobs(self, counts: dict[tuple[str, str], int], num_unreadable: int = 0) -> None:
-        """Show how many jobs there are per (kind, state), and how many are set aside."""
+    def set_jobs(
+        self, counts: dict[tuple[str, str], int], queue_ages: dict[str, float], num_unreadable: int = 0
+    ) -> None:
+        """Show how many jobs there are per (kind, state), how long one waits per kind, and how many are set aside."""
         self._unreadable.set(num_unreadable)
         self._jobs.clear()
         for (kind, state), count in counts.items():
             self._jobs.labels(kind, state).set(count)
+        for kind, seconds in queue_ages.items():
+            self._queue_ages.labels(kind).set(seconds)
 
     async def render(self) -> bytes:
         """Return the text that Prometheus reads."""

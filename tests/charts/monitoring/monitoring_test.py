@@ -22,9 +22,9 @@ from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.openai import routes as openai_routes
 
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
-ALERTS = [CHART / "files" / name for name in ("alerts.yaml", "schedule-alerts.yaml")]
-ALERT_TESTS = Path(__file__).with_name("alerts_test.yaml")
-FIRST_FAILURES = Path(__file__).with_name("first_failures_test.yaml")
+RULES = [CHART / "files" / name for name in ("recording-rules.yaml", "alerts.yaml", "schedule-alerts.yaml")]
+RULE_TESTS = sorted(Path(__file__).parent.glob("*_test.yaml"))
+RUNBOOKS = CHART.parents[1] / "docs" / "shipping" / "runbooks.md"
 FROM_PROMETHEUS = {"up"}
 
 
@@ -55,16 +55,17 @@ def panel_queries(path: Path) -> list[str]:
     return [target["expr"] for panel in panels for target in panel["targets"]]
 
 
-def alert_groups() -> list[dict[str, Any]]:
-    return [group for path in ALERTS for group in yaml.safe_load(path.read_text())["groups"]]
+def rule_groups() -> list[dict[str, Any]]:
+    return [group for path in RULES for group in yaml.safe_load(path.read_text())["groups"]]
 
 
-def alert_rules() -> list[dict[str, Any]]:
-    return [rule for group in alert_groups() for rule in group["rules"]]
+def rules_that(verb: str) -> list[dict[str, Any]]:
+    """The rules that "alert" or "record"."""
+    return [rule for group in rule_groups() for rule in group["rules"] if verb in rule]
 
 
 def series_in(query: str) -> set[str]:
-    return set(re.findall(r"\b(?:drillyard_\w+|process_\w+|python_\w+|kube\w*_\w+|up(?=\{))", query))
+    return set(re.findall(r"\b(?:drillyard[_:][\w:]+|process_\w+|python_\w+|kube\w*_\w+|up(?=\{))", query))
 
 
 @pytest.mark.parametrize("path", DASHBOARDS, ids=lambda path: path.stem)
@@ -75,8 +76,17 @@ def test_dashboards_ask_only_for_series_that_the_code_exports(path: Path) -> Non
     assert all(series_in(query) for query in panel_queries(path))
 
 
-def test_alerts_ask_only_for_series_that_the_code_exports() -> None:
-    assert {series for rule in alert_rules() for series in series_in(rule["expr"])} <= exported_series()
+def test_rules_ask_only_for_series_that_the_code_exports_or_another_rule_records() -> None:
+    recorded = {rule["record"] for rule in rules_that("record")}
+    asked = {series for rule in (*rules_that("record"), *rules_that("alert")) for series in series_in(rule["expr"])}
+    assert asked <= exported_series() | recorded
+
+
+def test_every_recorded_series_is_tried() -> None:
+    tests = [test for path in RULE_TESTS for test in yaml.safe_load(path.read_text())["tests"]]
+    tried = {entry["expr"] for test in tests for entry in test.get("promql_expr_test", ())}
+    read = {series for rule in (*rules_that("record"), *rules_that("alert")) for series in series_in(rule["expr"])}
+    assert {rule["record"] for rule in rules_that("record")} <= tried | read
 
 
 def test_every_counter_that_an_alert_watches_is_there_before_it_counts() -> None:
@@ -84,7 +94,7 @@ def test_every_counter_that_an_alert_watches_is_there_before_it_counts() -> None
     # Jobs are counted at each scrape, and a duration has no series before there is one.
     watched = {
         (series, selector)
-        for rule in alert_rules()
+        for rule in (*rules_that("record"), *rules_that("alert"))
         for series, selector in re.findall(r"(drillyard_\w+_total)(?:\{([^}]*)\})?", rule["expr"])
     }
     assert len(watched) > 8
@@ -129,7 +139,7 @@ def test_dashboards_and_rules_reach_the_cluster_unchanged() -> None:
         assert stored["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert json.loads(stored["data"][path.name]) == json.loads(path.read_text())
     (rules,) = of_kind(manifests, "PrometheusRule").values()
-    assert rules["spec"] == {"groups": alert_groups()}
+    assert rules["spec"] == {"groups": rule_groups()}
     assert rules["metadata"]["labels"]["release"] == "kube-prometheus-stack"
 
 
@@ -143,21 +153,20 @@ def test_the_monitor_finds_the_metrics_port_of_every_service() -> None:
 
 
 def test_every_alert_says_what_to_do() -> None:
-    for rule in alert_rules():
+    for rule in rules_that("alert"):
         assert rule["labels"]["severity"] in {"warning", "critical"}
         assert {"summary", "runbook"} <= set(rule["annotations"]), rule["alert"]
 
 
-def test_every_alert_is_described_for_operators_and_tried() -> None:
-    guide = (CHART.parents[1] / "docs" / "operations.md").read_text()
-    tests = yaml.safe_load(ALERT_TESTS.read_text())["tests"]
-    tried = {entry["alertname"] for test in tests for entry in test["alert_rule_test"]}
-    for rule in alert_rules():
-        assert f"`{rule['alert']}`" in guide
-        assert rule["alert"] in tried
+def test_every_alert_has_its_runbook_and_is_tried() -> None:
+    sections = set(re.findall(r"^## (\w+)$", RUNBOOKS.read_text(), re.MULTILINE))
+    tests = [test for path in RULE_TESTS for test in yaml.safe_load(path.read_text())["tests"]]
+    tried = {entry["alertname"] for test in tests for entry in test.get("alert_rule_test", ())}
+    alerts = {rule["alert"] for rule in rules_that("alert")}
+    assert sections == alerts
+    assert alerts <= tried
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
-    files = (ALERT_TESTS.name, FIRST_FAILURES.name)
-    done = run_program("promtool", "test", "rules", *files, cwd=ALERT_TESTS.parent)
+    done = run_program("promtool", "test", "rules", *map(str, RULE_TESTS))
     assert done.returncode == 0, done.stdout + done.stderr
