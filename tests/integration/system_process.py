@@ -33,20 +33,27 @@ def _model() -> Any:
     return _running[0].model
 
 
+def _training() -> Any:
+    return _running[0].training
+
+
 _Manager.register("system", callable=_system, proxytype=NamespaceProxy)
 _Manager.register("model", callable=_model, proxytype=NamespaceProxy)
+_Manager.register("training", callable=_training, proxytype=NamespaceProxy)
 
 
 @dataclass(frozen=True)
 class SystemProcess:
-    """The child's `System` and `MadeUpModel`; an attribute that is read is a copy, one that is set is set there."""
+    """The child's `System`, model and training; an attribute that is read is a copy, one that is set is set there."""
 
     folder: Path
     addresses: dict[str, str]
+    metrics_addresses: dict[str, str]
     names: dict[str, str]
     loop: Any
     live_training_job_id: str
     model: Any
+    training: Any
 
 
 @contextmanager
@@ -56,7 +63,8 @@ def running_system(folder: Path) -> Iterator[SystemProcess]:
     manager.start(initializer=_begin, initargs=(folder,))
     try:
         system = manager.system()
-        facts = {name: getattr(system, name) for name in ("addresses", "names", "loop", "live_training_job_id")}
-        yield SystemProcess(folder=folder, model=manager.model(), **facts)
+        fields = ("addresses", "metrics_addresses", "names", "loop", "live_training_job_id")
+        facts = {name: getattr(system, name) for name in fields}
+        yield SystemProcess(folder=folder, model=manager.model(), training=manager.training(), **facts)
     finally:
         manager.shutdown()

@@ -57,7 +57,7 @@ class TrainerRegistry:
 async def serve_registry(data_dir: Path, model_folder: Path, rows: Rows) -> AsyncIterator[TrainerRegistry]:
     """Serve a registry below the data folder that knows the model as `tiny@1` and the rows as `drills@1`."""
     settings = registry.RegistrySettings(data_dir=data_dir, drain_grace_seconds=0.2)
-    async with started("registry", registry, settings) as address, open_channel(address) as channel:
+    async with started("registry", registry, settings) as (address, _), open_channel(address) as channel:
         served = TrainerRegistry(address, registry_service_pb2_grpc.RegistryServiceStub(channel), data_dir)
         await served.add_model(model_folder)
         await served.add_dataset("drills", rows)

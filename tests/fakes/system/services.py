@@ -17,6 +17,7 @@ from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, tra
 from services.chassis.application import assemble
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
+from services.chassis.telemetry import TelemetryServer
 from services.evaluator import __main__ as evaluator
 from services.feedback import __main__ as feedback
 from services.registry import __main__ as registry
@@ -36,6 +37,7 @@ class System:
 
     Attributes:
         addresses: A gateway's settings that name the services.
+        metrics_addresses: Where each service shows its series, by its name.
         loop: The ended loop; it brought `BASE` to `TUNED` in one round.
     """
 
@@ -43,6 +45,7 @@ class System:
     model: MadeUpModel = field(default_factory=MadeUpModel)
     training: MadeUpTraining = field(default_factory=MadeUpTraining)
     addresses: dict[str, str] = field(default_factory=dict)
+    metrics_addresses: dict[str, str] = field(default_factory=dict)
     loop: loop_pb2.Loop = field(default_factory=loop_pb2.Loop)
     live_training_job_id: str = ""
 
@@ -62,16 +65,18 @@ class System:
 
 
 @asynccontextmanager
-async def started(name: str, module: Any, settings: Any, **replaced: object) -> AsyncIterator[str]:
-    """Run a service in this process, wired as it wires itself, and yield its address."""
+async def started(name: str, module: Any, settings: Any, **replaced: object) -> AsyncIterator[tuple[str, str]]:
+    """Run a service in this process, wired as it wires itself, and yield its address and that of its series."""
     application = await assemble(name, settings, module.MIGRATIONS)
+    series = TelemetryServer(application.telemetry, lambda: True)
     try:
         await module.wire(application, settings, **replaced)
         port = application.server.bind(settings.host, 0, reflection=False)
         await application.start()
-        yield f"{settings.host}:{port}"
+        yield f"{settings.host}:{port}", f"{settings.host}:{await series.start(settings.host, 0)}"
     finally:
         await application.stop()
+        await series.stop()
 
 
 @asynccontextmanager
@@ -92,8 +97,8 @@ async def serve(folder: Path) -> AsyncIterator[System]:
             values = {"data_dir": folder, "drain_grace_seconds": 0.2, "window_size": 26, "secrets_dir": secrets}
             limits = {} if name in ("registry", "feedback") else {"max_running": 64}
             settings: Any = settings_class(**values, **limits, **system.addresses)
-            address = await ending.enter_async_context(started(name, module, settings, **replaced))
-            system.addresses[f"{name}_address"] = address
+            address, metrics_address = await ending.enter_async_context(started(name, module, settings, **replaced))
+            system.addresses[f"{name}_address"], system.metrics_addresses[name] = address, metrics_address
         await _fill(system)
         system.model.holds = system.training.holds = True
         await _begin_what_does_not_end(system)

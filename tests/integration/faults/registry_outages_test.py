@@ -84,7 +84,7 @@ async def training(folder: Path, disk: Path, registry_address: str) -> AsyncIter
         model_version_id="tiny", dataset_version_id="drills", allow_suite_overlap=True
     )
     backend = FillsTheDisk(disk)
-    async with started("trainer", trainer, settings, backend=backend) as address, open_channel(address) as channel:
+    async with started("trainer", trainer, settings, backend=backend) as (address, _), open_channel(address) as channel:
         stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
         job = (await stub.CreateTrainingJob(training_job_pb2.CreateTrainingJobRequest(spec=spec))).training_job
         yield Training(stub, job.training_job_id)
