@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.chassis.jobs.job import Job, JobEvent, JobState
-from services.chassis.jobs.requests import Ledger
+from services.chassis.jobs.requests import Ledger, Tally
 from services.chassis.jobs.store import JobStore
 
 
@@ -96,13 +95,11 @@ class _MemoryLedger:
     async def delete(self, job_id: str) -> None:
         del self._jobs[job_id], self._events[job_id]
 
-    async def count(self) -> dict[tuple[str, str], int]:
-        return dict(Counter((job.kind, str(job.state)) for job in self._jobs.values()))
-
-    async def queued_since(self) -> dict[str, datetime]:
-        waiting = [job for job in self._jobs.values() if job.state is JobState.QUEUED]
-        newest_first = sorted(waiting, key=lambda job: job.update_time, reverse=True)
-        return {job.kind: job.update_time for job in newest_first}
+    async def tally(self) -> dict[tuple[str, str], Tally]:
+        times: dict[tuple[str, str], list[datetime]] = {}
+        for job in self._jobs.values():
+            times.setdefault((job.kind, str(job.state)), []).append(job.update_time)
+        return {place: (len(changed), min(changed)) for place, changed in times.items()}
 
 
 def _is_claimable(job: Job, clock: float) -> bool:

@@ -22,7 +22,7 @@ from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.openai import routes as openai_routes
 
 DASHBOARDS = sorted((CHART / "files" / "dashboards").glob("*.json"))
-RULES = [CHART / "files" / name for name in ("recording-rules.yaml", "alerts.yaml", "schedule-alerts.yaml")]
+RULES = sorted((CHART / "files").glob("*.yaml"))
 RULE_TESTS = sorted(Path(__file__).parent.glob("*_test.yaml"))
 RUNBOOKS = CHART.parents[1] / "docs" / "shipping" / "runbooks.md"
 FROM_PROMETHEUS = {"up"}

@@ -37,7 +37,6 @@ class System:
 
     Attributes:
         addresses: A gateway's settings that name the services.
-        metrics_addresses: Where each service shows its series, by its name.
         loop: The ended loop; it brought `BASE` to `TUNED` in one round.
     """
 
