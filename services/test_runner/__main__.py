@@ -87,7 +87,7 @@ async def wire(
     """Choose the adapters and connect them; `workers` and `doctor` take the place of processes."""
     registry, store = RegistryClient(app.open_channel(settings.registry_address)), SqlRunStore(app.database)
     telemetry, policy = TestRunnerTelemetry(app.telemetry), _policy(settings, app.token)
-    limits, jobs = _limits(settings), app.jobs.store
+    limits, jobs, served = _limits(settings), app.jobs.store, ServedTemplateProbe(policy)
 
     def place(uri: str) -> Awaitable[Path]:
         return patiently(lambda: app.artifacts.local_path(uri), "the artifact store")
@@ -114,11 +114,17 @@ async def wire(
         transcripts=TranscriptUseCases(jobs=jobs, store=store),
         comparisons=ComparisonUseCases(jobs=jobs, store=store),
         generation=_generation(app, registry, backend, policy),
-        rendering=RenderingUseCases(registry=registry, renderer=backend),
+        rendering=RenderingUseCases(registry=registry, renderer=backend, served=served, policy=policy),
         scoring=ScoringUseCases(registry=registry, scorer=backend),
-        diagnoses=_diagnoses(doctor or DoctorProcess(place=app.artifacts.local_path), registry, policy, servers),
+        diagnoses=DiagnosisUseCases(
+            registry=registry, policy=policy, doctor=doctor or _doctor(app), served=served, forms=servers
+        ),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
+
+
+def _doctor(app: Application) -> DoctorProcess:
+    return DoctorProcess(place=app.artifacts.local_path)
 
 
 def _generation(
@@ -127,18 +133,6 @@ def _generation(
     generation = GenerationUseCases(registry=registry, backend=backend, policy=policy)
     app.keep_doing("check_deployments", DeploymentChecks(registry, generation).run)
     return generation
-
-
-def _diagnoses(
-    doctor: Doctor, registry: RegistryClient, policy: OperatorPolicy, servers: LlamaServerBackend
-) -> DiagnosisUseCases:
-    return DiagnosisUseCases(
-        registry=registry,
-        policy=policy,
-        doctor=doctor,
-        served=ServedTemplateProbe(policy),
-        forms=servers,
-    )
 
 
 def _policy(settings: TestRunnerSettings, token: ServiceToken | None) -> OperatorPolicy:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import grpc.aio
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import score_pb2, test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
+from google.protobuf.json_format import ParseDict
 
 from services.chassis.waiting import patiently
 from services.feedback.convert.messages import message_to_proto
-from services.feedback.domain.work import TestOrder
+from services.feedback.domain.work import Asked, CaseOfSuite, TestOrder
 from services.feedback.gate.numbers import RowScore
 from services.feedback.gate.prompts import RenderedPrompt
 from services.feedback.gate.rows import GateRow
@@ -28,14 +30,14 @@ class GrpcForms:
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
 
-    async def render(self, model_version_id: str, row: GateRow) -> RenderedPrompt:
-        """Return what the version reads of a conversation."""
+    async def render(self, model: Asked, row: GateRow) -> RenderedPrompt:
+        """Return what the version, or what is served in its place, reads of a conversation."""
         request = transcript_pb2.RenderPromptRequest(
-            model_version_id=model_version_id,
+            **_target(model),
             messages=map(message_to_proto, row.messages),
             tools=map(json.dumps, row.tools),
         )
-        response = await patiently(lambda: self._stub.RenderPrompt(request, timeout=_SCORE_SECONDS), _PEER)
+        response = await self._rendered(request)
         return RenderedPrompt(response.text, tuple(response.token_ids))
 
     async def score(
@@ -57,12 +59,28 @@ class GrpcForms:
         page = await patiently(lambda: self._stub.ListTestRuns(request), _PEER)
         return next((run.test_run_id for run in page.test_runs if _did(run, order)), "")
 
-    async def text_answer(self, model_version_id: str, prompt: str, max_new_tokens: int) -> str:
-        """Return the text that a version writes behind a rendered prompt."""
+    async def text_answers(self, model: Asked, case: CaseOfSuite, max_new_tokens: int) -> list[str]:
+        """Return the texts that it writes in the turns of a case, with simulated replies between them."""
+        request = transcript_pb2.RenderPromptRequest(
+            **_target(model),
+            test_suite_version_id=case.test_suite_version_id,
+            case_id=case.case_id,
+            prompt_size=case.prompt_size,
+        )
+        while len(request.answers) < case.max_turns:
+            prompt = await self._rendered(request)
+            if prompt.stop:
+                break
+            text = await self._text_answer(model, prompt.text, max_new_tokens)
+            request.answers.append(transcript_pb2.Message(role="assistant", content=text))
+        return [answer.content for answer in request.answers]
+
+    async def _rendered(self, request: transcript_pb2.RenderPromptRequest) -> transcript_pb2.RenderPromptResponse:
+        return await patiently(lambda: self._stub.RenderPrompt(request, timeout=_SCORE_SECONDS), _PEER)
+
+    async def _text_answer(self, model: Asked, prompt: str, max_new_tokens: int) -> str:
         request = transcript_pb2.GenerateRequest(
-            model_version_id=model_version_id,
-            prompt=prompt,
-            sampling=test_run_pb2.Sampling(max_new_tokens=max_new_tokens),
+            **_target(model), prompt=prompt, sampling=test_run_pb2.Sampling(max_new_tokens=max_new_tokens)
         )
 
         async def text() -> str:
@@ -70,6 +88,12 @@ class GrpcForms:
             return "".join([piece.text_delta async for piece in pieces])
 
         return await patiently(text, _PEER)
+
+
+def _target(model: Asked) -> dict[str, Any]:
+    if model.endpoint is None:
+        return {"model_version_id": model.model_version_id}
+    return {"endpoint": ParseDict(dict(model.endpoint), test_run_pb2.Endpoint())}
 
 
 def _did(run: test_run_pb2.TestRun, order: TestOrder) -> bool:

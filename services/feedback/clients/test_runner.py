@@ -9,6 +9,7 @@ import grpc.aio
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import diagnosis_pb2, test_runner_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2 as pb
+from google.protobuf.json_format import ParseDict
 
 from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import JobClient
@@ -36,6 +37,7 @@ class GrpcTestRunner(JobClient):
             sampling=pb.Sampling(max_new_tokens=order.max_new_tokens, temperature=order.temperature),
             num_repeats=order.num_repeats,
             seed=order.seed,
+            endpoint=ParseDict(dict(order.endpoint), pb.Endpoint()) if order.endpoint else None,
         )
         return await self._create(request_id, spec)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import grpc.aio
 from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, evaluator_service_pb2_grpc, verdict_pb2
@@ -63,10 +64,13 @@ class GrpcVerdicts:
             sentence=parity.sentence,
         )
 
-    async def conforms(self, profile_id: str, case: Case, answer: str) -> bool:
-        """Return whether an answer to a case conforms."""
+    async def conforms(self, profile_id: str, case: Case, answers: Sequence[str]) -> bool:
+        """Return whether the answers to a case conform."""
         request = verdict_pb2.JudgeRequest(
-            profile_id=profile_id, case_document=json.dumps(case_to_document(case)), answer=answer
+            profile_id=profile_id,
+            case_document=json.dumps(case_to_document(case)),
+            answer=answers[0],
+            further_answers=answers[1:],
         )
         verdict = (await patiently(lambda: self._stub.Judge(request), _PEER)).verdict
         return bool(verdict.conforming)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drillyard.feedback.v1 import shipment_pb2
+from google.protobuf.json_format import MessageToDict
 
 from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
@@ -12,7 +13,8 @@ from services.feedback.domain.shipment import Shipment, ShipmentSpec
 
 def shipment_spec_from_proto(spec: shipment_pb2.ShipmentSpec) -> ShipmentSpec:
     """Return the spec with its defaults; of the export only what was set."""
-    return from_message(ShipmentSpec, spec, export=export_fields(spec.export))
+    endpoint = MessageToDict(spec.endpoint, preserving_proto_field_name=True) if spec.HasField("endpoint") else None
+    return from_message(ShipmentSpec, spec, export=export_fields(spec.export), endpoint=endpoint)
 
 
 def shipment_to_proto(shipment: Shipment) -> shipment_pb2.Shipment:

@@ -27,7 +27,7 @@ class GateStep(StrEnum):
 
 @dataclass(frozen=True)
 class ShipmentSpec:
-    """What is shipped, and what it must pass; `export` and `destinations` are the registry's own, by name."""
+    """What is shipped, and what it must pass; `export`, `destinations` and `endpoint` are by others' own names."""
 
     MESSAGE: ClassVar = "drillyard.feedback.v1.shipment_pb2.ShipmentSpec"
 
@@ -40,6 +40,7 @@ class ShipmentSpec:
     max_rate_loss: float
     max_log_prob_difference: float
     max_new_tokens: int
+    endpoint: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,29 @@ class SuiteVersion:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A version, and where it is served by others; `endpoint` is of test-runner's own names, None for its workers."""
+
+    model_version_id: str
+    endpoint: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class CaseOfSuite:
+    """A case of a suite version, in one prompt size; a model may answer `max_turns` times."""
+
+    test_suite_version_id: str
+    case_id: str
+    prompt_size: str
+    max_turns: int
+
+
+@dataclass(frozen=True)
 class TestOrder:
-    """A test run to start: greedy, with one answer per case, where nothing else is set."""
+    """A test run to start: greedy, with one answer per case, where nothing else is set.
+
+    `endpoint`, by the names of test-runner's own, is where the version is served; None for its workers.
+    """
 
     model_version_id: str
     test_suite_version_id: str
@@ -31,6 +52,7 @@ class TestOrder:
     seed: int
     num_repeats: int = 1
     temperature: float = 0.0
+    endpoint: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

@@ -28,8 +28,10 @@ def prompt_difference(row: GateRow, version: RenderedPrompt, form: RenderedPromp
     if version.token_ids == form.token_ids:
         return ""
     # A server may leave out a first token that it adds again when it encodes.
-    if version.text.endswith(form.text) and _is_special(version.text.removesuffix(form.text)):
+    if form.text and version.text.endswith(form.text) and _is_special(version.text.removesuffix(form.text)):
         return f"special tokens: {row.name}: the same text becomes other tokens: {_ids(version, form)}."
+    if not form.text:
+        return f"template: {row.name}: the server tells no text, and its tokens differ: {_ids(version, form)}."
     removed, added, start = _changed(version.text, form.text)
     kind = _kind(row, version, form, removed, added, start)
     return f"{kind}: {row.name}: {removed[:_AROUND]!r} became {added[:_AROUND]!r} at character {start}."

@@ -62,11 +62,6 @@ def gate_rows(profile: Profile, cases: Sequence[Case], prompt_size: str, count: 
     return [*rows, *_without_system(rows)]
 
 
-def case_row(profile: Profile, case: Case, prompt_size: str) -> GateRow:
-    """Return the opening of a case."""
-    return _row(profile, case, prompt_size, late=False)
-
-
 def _row(profile: Profile, case: Case, prompt_size: str, *, late: bool) -> GateRow:
     example = examples_of(profile, case, prompt_size)[-1 if late else 0]
     *prompt, answer = map(_unweighted, example.messages if late else example.opening)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from services.feedback.domain.loop import Inputs
 from services.feedback.domain.shipment import Shipment, ShipmentSpec
-from services.feedback.domain.work import Comparison, ModelFacts, TestOrder
+from services.feedback.domain.work import Asked, CaseOfSuite, Comparison, ModelFacts, TestOrder
 from services.feedback.gate.numbers import RowScore
 from services.feedback.gate.prompts import RenderedPrompt
 from services.feedback.gate.rows import GateRow
@@ -50,8 +50,8 @@ class Publications(Work, Protocol):
 class Forms(Protocol):
     """Asks versions in whatever form they are."""
 
-    async def render(self, model_version_id: str, row: GateRow) -> RenderedPrompt:
-        """Return what the version reads of a conversation.
+    async def render(self, model: Asked, row: GateRow) -> RenderedPrompt:
+        """Return what the version, or what is served in its place, reads of a conversation.
 
         Raises:
             InvalidArgument: Its template refuses the messages.
@@ -71,8 +71,11 @@ class Forms(Protocol):
         """Return the newest run that did what is ordered and has an answer to every case; empty for none."""
         ...
 
-    async def text_answer(self, model_version_id: str, prompt: str, max_new_tokens: int) -> str:
-        """Return the text that a version writes behind a rendered prompt, as no parser of a server has read it."""
+    async def text_answers(self, model: Asked, case: CaseOfSuite, max_new_tokens: int) -> list[str]:
+        """Return the texts that it writes in the turns of a case, as no parser of a server has read them.
+
+        The client's replies between them are simulated.
+        """
         ...
 
 
@@ -91,8 +94,8 @@ class Verdicts(Protocol):
         """Return what was gained and lost between two forms of one model."""
         ...
 
-    async def conforms(self, profile_id: str, case: Case, answer: str) -> bool:
-        """Return whether an answer to a case conforms."""
+    async def conforms(self, profile_id: str, case: Case, answers: Sequence[str]) -> bool:
+        """Return whether the answers to a case conform."""
         ...
 
 

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
-from services.lm.conversion.families.architectures.table import ARCHITECTURES, family_of_architecture, why_not
+from services.lm.conversion.families.architectures.table import (
+    ARCHITECTURES,
+    family_of_architecture,
+    what_instead,
+    why_not,
+)
 from services.lm.conversion.families.family import OTHER_MODEL, Family
 from services.lm.conversion.header import Header, Value
 from services.lm.errors import InvalidModelFile
@@ -93,9 +98,8 @@ def check_metadata(header: Header) -> Family:
     name = header.text("general.architecture")
     _check_kind(header, name)
     if name not in ARCHITECTURES:
-        raise InvalidModelFile(
-            f"{why_not(name)} Those that are: {', '.join(ARCHITECTURES)}.", OTHER_MODEL, "general.architecture"
-        )
+        problem = f"{why_not(name)} Those that are: {', '.join(ARCHITECTURES)}."
+        raise InvalidModelFile(problem, what_instead(name), "general.architecture")
     if not header.tensors:
         raise InvalidModelFile("It holds metadata and a vocabulary, and no weights.", "Import the model's own file.")
     family = family_of_architecture(name, has_window=bool(header.metadata.get(f"{name}.attention.sliding_window")))

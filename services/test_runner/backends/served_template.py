@@ -7,16 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 
 import httpx2
 
-from services.chassis.errors import FailedPrecondition, PermissionDenied
+from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
 from services.chassis.machine.guarded_http import open_client
-from services.lm.doctor.diagnosis import Finding, Rendering, first_difference
+from services.lm.doctor.diagnosis import Conversation, Finding, Rendering, first_difference
 from services.test_runner.backends.openai_endpoint.backend import AskingPolicy
 from services.test_runner.backends.openai_endpoint.facts import Facts, facts_of
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
 from services.test_runner.backends.openai_endpoint.servers import Refused, Served, Server, server_of
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint
-from services.test_runner.ports import BackendFaultError
+from services.test_runner.ports import BackendFaultError, Prompt, Rendered
 from services.test_runner.ports.diagnosis import Comparison
 
 _CHECKS = ("endpoint", "served_context", "served_rendering")
@@ -27,7 +27,7 @@ _SAME_TEMPLATE = "Serve the model with its own chat template: pass the server th
 
 
 class ServedTemplateProbe:
-    """Answers the port `ServedTemplate`.
+    """Answers the ports `ServedTemplate` and `EndpointRenderer`.
 
     Args:
         policy: Knows the endpoints' keys and which hosts may be at any address and see them.
@@ -37,6 +37,34 @@ class ServedTemplateProbe:
     def __init__(self, policy: AskingPolicy, *, transport: httpx2.AsyncBaseTransport | None = None) -> None:
         self._policy = policy
         self._transport = transport
+
+    async def render(self, endpoint: Endpoint, prompt: Prompt) -> Rendered:
+        """Return what the endpoint gives its model to read; the text is empty where it does not tell it.
+
+        Raises:
+            InvalidArgument: It refuses the messages.
+            FailedPrecondition: It does not tell token ids, or its key is not there.
+            Unavailable: It does not answer.
+        """
+        key = self._policy.key_of(endpoint)
+        messages = tuple(message.to_chat() for message in prompt.messages)
+        try:
+            async with open_client(self._policy.trusted_hosts, self._transport) as client:
+                requests = EndpointRequests(client, endpoint, key)
+                server = server_of(requests, await facts_of(requests))
+                served = await server.rendered(Conversation("prompt", messages, tools=prompt.tools))
+                text = await server.text_of(served)
+        except Refused as error:
+            raise InvalidArgument(f"The endpoint refuses the messages: {error}", "", field="messages") from error
+        except (BackendFaultError, NotReached) as error:
+            raise Unavailable(f"The endpoint does not answer: {error}", "Start the server.") from error
+        if served.token_ids is None:
+            raise FailedPrecondition(
+                f"The {server.name} server does not tell the tokens of its prompts.",
+                "Name a server of llama.cpp or vLLM.",
+                field="endpoint",
+            )
+        return Rendered(text, served.token_ids, ())
 
     async def compare(self, endpoint: Endpoint, rendered: Sequence[RenderedConversation], room: Room) -> Comparison:
         """Return in what the endpoint differs from the model's own template and context."""

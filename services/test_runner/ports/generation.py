@@ -184,6 +184,20 @@ class PromptRenderer(Protocol):
         ...
 
 
+class EndpointRenderer(Protocol):
+    """Has prompts rendered where a model is served."""
+
+    async def render(self, endpoint: Endpoint, prompt: Prompt) -> Rendered:
+        """Return what the served model reads; the text is empty where its server does not tell it.
+
+        Raises:
+            InvalidArgument: The server refuses the messages.
+            FailedPrecondition: It does not tell token ids.
+            Unavailable: It does not answer.
+        """
+        ...
+
+
 class AnswerScorer(Protocol):
     """Scores given answers by a model's own weights."""
 

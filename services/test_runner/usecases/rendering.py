@@ -11,9 +11,17 @@ from services.chassis.errors import InvalidArgument, NotFound, Unavailable
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
-from services.test_runner.domain import Message
+from services.test_runner.domain import Endpoint, Message
 from services.test_runner.domain.generation import check_conversation, check_id, plain_tools
-from services.test_runner.ports import BackendFaultError, Prompt, PromptRenderer, Registry, Rendered
+from services.test_runner.ports import (
+    BackendFaultError,
+    EndpointPolicy,
+    EndpointRenderer,
+    Prompt,
+    PromptRenderer,
+    Registry,
+    Rendered,
+)
 from services.test_runner.resolution import check_prompt_size, profile_of, protocol_answer
 
 DEFAULT_PROMPT_SIZE = "compact"
@@ -31,6 +39,7 @@ class RenderOrder:
     case_id: str = ""
     prompt_size: str = ""
     answers: tuple[Message, ...] = ()
+    endpoint: Endpoint | None = None
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,14 @@ class RenderedPrompt:
 
 
 class RenderingUseCases:
-    """Renders by the model's own tokenizer, in the model's worker."""
+    """Renders by the model's own tokenizer, in the model's worker, or where it is served."""
 
-    def __init__(self, *, registry: Registry, renderer: PromptRenderer) -> None:
+    def __init__(
+        self, *, registry: Registry, renderer: PromptRenderer, served: EndpointRenderer, policy: EndpointPolicy
+    ) -> None:
         self._registry = registry
         self._renderer = renderer
+        self._served, self._policy = served, policy
 
     async def render(self, order: RenderOrder) -> RenderedPrompt:
         """Return the exact text and token ids that a model reads; without a model the conversation of a case alone.
@@ -56,16 +68,22 @@ class RenderingUseCases:
         Raises:
             InvalidArgument: There is neither a conversation nor a case, an answer is none, or the template refuses it.
             NotFound: There is no such model version, suite version or case.
-            Unavailable: The worker broke.
+            FailedPrecondition: The endpoint does not tell the tokens of its prompts.
+            Unavailable: The worker broke, or the endpoint is away.
         """
-        if order.model_version_id or not order.case_id:
+        if order.endpoint is not None:
+            order.endpoint.check()
+            self._policy.check(order.endpoint)
+        elif order.model_version_id or not order.case_id:
             check_id("model_version_id", order.model_version_id)
         conversation = await self._conversation(order)
         check_conversation(conversation.messages, conversation.tools)
+        prompt = Prompt("render", conversation.messages, 0, conversation.tools)
+        if order.endpoint is not None:
+            return replace(conversation, rendered=await self._served.render(order.endpoint, prompt))
         if not order.model_version_id:
             return conversation
         model = await self._registry.resolve_model(order.model_version_id)
-        prompt = Prompt("render", conversation.messages, 0, conversation.tools)
         try:
             return replace(conversation, rendered=await self._renderer.render(model, prompt))
         except BackendFaultError as fault:

@@ -29,13 +29,14 @@ from services.protocols.session import Session
 from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.domain import (
+    Endpoint,
     FinishReason,
     GenerationOrder,
     Message,
     ToolCall,
 )
 from services.test_runner.domain.generation import parse_tools
-from services.test_runner.ports import Answer, Delta, Workload
+from services.test_runner.ports import Answer, Delta, Prompt, Rendered, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder
@@ -62,7 +63,10 @@ class Workers:
         )
         registry = FakeRegistry(CASES)
         self.generation = GenerationUseCases(registry=registry, backend=self.backend, policy=FakePolicy())
-        self.rendering = RenderingUseCases(registry=registry, renderer=self.backend)
+        self.rendering = RenderingUseCases(registry=registry, renderer=self.backend, served=self, policy=FakePolicy())
+
+    async def render(self, endpoint: Endpoint, prompt: Prompt) -> Rendered:
+        return Rendered(f"{endpoint.model} reads {prompt.messages[-1].content}", (1, 2), ())
 
     async def _place(self, uri: str) -> Path:
         place = self.folder / self.model
@@ -275,6 +279,10 @@ def _answering(*events: Delta | Answer) -> GenerationUseCases:
 
 
 async def test_a_conversation_is_shown_as_the_model_reads_it(workers: Workers) -> None:
+    there = RenderOrder(messages=HELLO, endpoint=specs.endpoint("http://model.test/v1", "small"))
+    assert (await workers.rendering.render(there)).rendered.text == "small reads hello"
+    with pytest.raises(PermissionDenied):
+        await workers.rendering.render(replace(there, endpoint=specs.endpoint("http://forbidden/v1", "small")))
     shown = await workers.rendering.render(RenderOrder("tiny", HELLO, parse_tools([TOOL])))
     assert (shown.rendered.text, shown.rendered.token_ids, shown.rendered.tokens) == ("hello|read", (1, 2), ("a", "b"))
 

@@ -27,9 +27,17 @@ Settings: TypeAlias = Annotated[
         ShipmentSpec,
         (
             *("model_version_id", "test_suite_version_id", "destinations"),
+            *(f"endpoint.{name}" for name in ("tool_mode", "stop", "extra_body", "max_concurrency")),
             *(f"export.{name}" for name in ("model_version_id", "form", "number_type", "card")),
         ),
-        {"export.model_id": "id", "export.profile_id": "profile", "export.num_ctx": "num-ctx"},
+        {
+            "export.model_id": "id",
+            "export.profile_id": "profile",
+            "export.num_ctx": "num-ctx",
+            "endpoint.base_url": "endpoint",
+            "endpoint.model": "endpoint-model",
+            "endpoint.num_ctx": "endpoint-ctx",
+        },
     ),
 ]
 

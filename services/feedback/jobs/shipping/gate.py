@@ -126,7 +126,7 @@ class GateSteps:
         for place, row in enumerate(self._rows):
             await self._record.report(step, f"{place} of {len(self._rows)} rows by {model_version_id}")
             try:
-                rendered.append(await self._services.forms.render(model_version_id, row))
+                rendered.append(await self._services.forms.render(self._record.asked(model_version_id), row))
             except InvalidArgument as error:
                 rendered.append(error)
         return rendered

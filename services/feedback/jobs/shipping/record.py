@@ -8,7 +8,7 @@ from typing import Any
 
 from services.chassis.jobs import JobContext
 from services.feedback.domain.shipment import GateStep, ShipmentState, shipment_of
-from services.feedback.domain.work import WorkProgress
+from services.feedback.domain.work import Asked, WorkProgress
 from services.protocols.profile import Profile, get_profile
 
 
@@ -26,6 +26,11 @@ class ShipmentRecord:
     def profile(self) -> Profile:
         """The protocol of the suite."""
         return get_profile(self.inputs.suite.profile_id)
+
+    def asked(self, model_version_id: str) -> Asked:
+        """Return a version as it is asked: the form where it is served, if that was named."""
+        is_form = model_version_id == self.state.form_model_version_id
+        return Asked(model_version_id, self.spec.endpoint if is_form else None)
 
     def request_id(self, name: str) -> str:
         """Return the id under which this shipment asks another service for `name`, the same after every restart."""

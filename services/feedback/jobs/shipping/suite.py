@@ -7,8 +7,7 @@ from functools import partial
 
 from services.chassis.errors import FailedPrecondition
 from services.feedback.domain.shipment import GateResult, GateStep
-from services.feedback.domain.work import CaseChange, TestOrder
-from services.feedback.gate.rows import case_row
+from services.feedback.domain.work import CaseChange, CaseOfSuite, TestOrder
 from services.feedback.jobs.shipping.record import ShipmentRecord
 from services.feedback.jobs.shipping.services import ShippingServices, both
 from services.feedback.jobs.waiting import uninterrupted, until_ended
@@ -64,7 +63,9 @@ class SuiteStep:
 
     async def finished_run(self, model_version_id: str) -> str:
         """Return a run of a version that did already what the suite's step asks for; empty for none."""
-        return await self._services.forms.finished_run(self._order(model_version_id))
+        order = self._order(model_version_id)
+        # What answers at an address may be another model than it was.
+        return await self._services.forms.finished_run(order) if order.endpoint is None else ""
 
     async def _evaluation(self, prefix: str, model_version_id: str) -> str:
         """Return the evaluation of a version on the suite; one that has ended already is used again."""
@@ -99,6 +100,7 @@ class SuiteStep:
             prompt_size=spec.prompt_size,
             max_new_tokens=spec.max_new_tokens,
             seed=0,
+            endpoint=self._record.asked(model_version_id).endpoint,
         )
 
     async def _judge(self, prefix: str, run_id: str) -> str:
@@ -115,11 +117,8 @@ class SuiteStep:
         return f"{kind}: {change.case_id}: {change.sentence}"
 
     async def _is_read_wrongly(self, profile: Profile, case: Case) -> bool:
-        spec, forms, form = self._record.spec, self._services.forms, self._record.state.form_model_version_id
-        # The reply of the client to a first answer that conforms was not seen.
-        if case.max_turns > 1:
-            return False
-        row = case_row(profile, case, spec.prompt_size)
-        prompt = await forms.render(form, row)
-        answer = await forms.text_answer(form, prompt.text, spec.max_new_tokens)
-        return await self._services.verdicts.conforms(profile.id, case, answer)
+        record, spec, suite = self._record, self._record.spec, self._record.inputs.suite
+        form = record.asked(record.state.form_model_version_id)
+        asked = CaseOfSuite(suite.test_suite_version_id, case.case_id, spec.prompt_size, case.max_turns)
+        answers = await self._services.forms.text_answers(form, asked, spec.max_new_tokens)
+        return await self._services.verdicts.conforms(profile.id, case, answers)

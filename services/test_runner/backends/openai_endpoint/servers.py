@@ -47,6 +47,10 @@ class Server(ABC):
             NotReached: It does not answer.
         """
 
+    async def text_of(self, served: Served) -> str:
+        """Return the text of a rendered prompt; empty when the server does not tell it."""
+        return served.text or ""
+
     async def num_prompt_tokens(self, conversation: Conversation) -> int:
         """Return how many tokens the conversation's prompt has; 0 when the server does not tell without an answer."""
         try:
@@ -92,6 +96,12 @@ class Vllm(Server):
         if not reply.succeeded or ids is None:
             raise Refused(reply)
         return Served(len(ids), ids)
+
+    async def text_of(self, served: Served) -> str:
+        """Return what the tokens stand for."""
+        body = {"model": self.requests.endpoint.model, "tokens": list(served.token_ids or ())}
+        text = (await self.requests.post("/detokenize", body)).body.get("prompt")
+        return text if isinstance(text, str) else ""
 
 
 class AnyServer(Server):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import grpc.aio
@@ -18,7 +19,7 @@ from services.feedback.clients.exports import GrpcExports, GrpcPublications
 from services.feedback.clients.forms import GrpcForms
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
-from services.feedback.domain.work import TestOrder
+from services.feedback.domain.work import Asked, CaseOfSuite, TestOrder
 from services.feedback.gate.numbers import RowScore
 from services.feedback.gate.rows import GateRow
 from services.protocols.profile import get_profile
@@ -79,8 +80,15 @@ class TestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
     async def RenderPrompt(
         self, request: transcript_pb2.RenderPromptRequest, _: Any
     ) -> transcript_pb2.RenderPromptResponse:
+        at = f" of {request.endpoint.model}" if request.HasField("endpoint") else ""
+        assert bool(at) != bool(request.model_version_id)
+        if request.case_id:
+            assert (request.test_suite_version_id, request.prompt_size) == ("s@1", "compact")
+            num_answers = len(request.answers)
+            stop = "completed" if num_answers == 2 else ""
+            return transcript_pb2.RenderPromptResponse(text=f"{request.case_id} after {num_answers}{at}", stop=stop)
         assert request.messages[1].tool_calls[0].name == "look" and len(request.tools) == 1
-        return transcript_pb2.RenderPromptResponse(text="text", token_ids=[1, 2])
+        return transcript_pb2.RenderPromptResponse(text=f"text{at}", token_ids=[1, 2])
 
     async def ScoreAnswers(
         self, request: score_pb2.ScoreAnswersRequest, _: Any
@@ -112,7 +120,8 @@ class TestRunner(test_runner_service_pb2_grpc.TestRunnerServiceServicer):
     async def Generate(
         self, request: transcript_pb2.GenerateRequest, _: Any
     ) -> AsyncIterator[transcript_pb2.GenerateResponse]:
-        for piece in (request.prompt, "!"):
+        at = f" of {request.endpoint.model}" if request.HasField("endpoint") else ""
+        for piece in (request.prompt, "!", at):
             yield transcript_pb2.GenerateResponse(text_delta=piece)
 
 
@@ -149,7 +158,9 @@ class Evaluator(evaluator_service_pb2_grpc.EvaluatorServiceServicer):
 
     async def Judge(self, request: verdict_pb2.JudgeRequest, _: Any) -> verdict_pb2.JudgeResponse:
         assert request.case_document.startswith("{")
-        return verdict_pb2.JudgeResponse(verdict=verdict_pb2.Verdict(conforming=request.answer == "right"))
+        return verdict_pb2.JudgeResponse(
+            verdict=verdict_pb2.Verdict(conforming={request.answer, *request.further_answers} == {"right"})
+        )
 
 
 class Trainer(trainer_service_pb2_grpc.TrainerServiceServicer):
@@ -197,7 +208,7 @@ async def test_a_card_tells_data_and_settings_of_a_training_that_is_not_deleted(
 
 async def test_forms_are_asked_of_the_test_runner(channel: grpc.aio.Channel) -> None:
     forms = GrpcForms(channel)
-    rendered = await forms.render("roo@1", ROW)
+    rendered = await forms.render(Asked("roo@1"), ROW)
     assert (rendered.text, rendered.token_ids) == ("text", (1, 2))
     scores = await forms.score("roo@1", [ROW, RowScore((7, 8), 1, ())])
     assert [score.token_ids for score in scores] == [(1, 2, 5), (7, 8)]
@@ -205,7 +216,11 @@ async def test_forms_are_asked_of_the_test_runner(channel: grpc.aio.Channel) -> 
     order = TestOrder("roo@1", "s@1", "compact", 64, 0)
     assert await forms.finished_run(order) == "whole"
     assert await forms.finished_run(TestOrder("roo@1", "s@1", "compact", 65, 0)) == ""
-    assert await forms.text_answer("roo@1", "text", 8) == "text!"
+    case = CaseOfSuite("s@1", "c", "compact", max_turns=3)
+    assert await forms.text_answers(Asked("roo@1"), case, 8) == ["c after 0!", "c after 1!"]
+    served = Asked("roo@1", {"base_url": "http://model.test/v1", "model": "roo-lora"})
+    assert (await forms.render(served, ROW)).text == "text of roo-lora"
+    assert await forms.text_answers(served, replace(case, max_turns=1), 8) == ["c after 0 of roo-lora! of roo-lora"]
 
 
 async def test_verdicts_are_asked_of_the_evaluator(channel: grpc.aio.Channel) -> None:
@@ -214,6 +229,9 @@ async def test_verdicts_are_asked_of_the_evaluator(channel: grpc.aio.Channel) ->
     comparison = await verdicts.compare("a", "b")
     assert (comparison.rate_before, comparison.rate_after, comparison.sentence) == (0.8, 0.7, "9 of 10.")
     assert [change.case_id for change in comparison.losses] == ["c"]
-    assert [await verdicts.conforms("roo_xml", case, answer) for answer in ("right", "wrong")] == [True, False]
+    assert [await verdicts.conforms("roo_xml", case, answer) for answer in (["right"], ["right", "wrong"])] == [
+        True,
+        False,
+    ]
     card = await verdicts.card("a")
     assert "24 answers to the suite `s@1`" in card and "| conforming | 75.0% | 50.0% to 90.0% |" in card

@@ -119,6 +119,19 @@ async def test_a_fault_is_refused_by_its_step_and_class_and_nothing_is_published
     assert step is GateStep.SUITE or set(bench.world.test_runner.bodies) <= set(bench.world.test_runner.cancelled)
 
 
+async def test_a_form_that_is_served_elsewhere_is_asked_there_for_its_prompts_and_the_suite() -> None:
+    bench, endpoint = Bench(), {"base_url": "http://vllm.test/v1", "model": "roo-lora"}
+    bench.world.forms.known_run = "run-known"
+    shipment = await bench.shipped(endpoint=endpoint)
+    assert shipment.job.state == job_pb2.JOB_STATE_SUCCEEDED, shipment.job.error
+    assert shipment.spec.endpoint.model == "roo-lora"
+    form = shipment.form_model_version_id
+    asked = {(one.model_version_id, (one.endpoint or {}).get("model")) for one in bench.world.forms.rendered}
+    assert asked == {(VERSION, None), (form, "roo-lora")}
+    (order,) = bench.world.test_runner.bodies.values()
+    assert (order.model_version_id, order.endpoint) == (form, endpoint)
+
+
 @pytest.mark.parametrize("step", list(GateStep))
 async def test_a_shipment_that_is_killed_in_any_step_goes_on_and_starts_nothing_twice(
     step: GateStep, monkeypatch: pytest.MonkeyPatch

@@ -10,7 +10,9 @@ from typing import Any
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import JobState
 from services.feedback.domain.work import (
+    Asked,
     CaseChange,
+    CaseOfSuite,
     Comparison,
     ModelFacts,
     SuiteVersion,
@@ -111,9 +113,11 @@ class FakeForms:
     def __init__(self, fault: str = "") -> None:
         self.fault = fault
         self.known_run = ""
+        self.rendered: list[Asked] = []
 
-    async def render(self, model_version_id: str, row: GateRow) -> RenderedPrompt:
-        fault = "" if model_version_id in (VERSION, BASE) else self.fault
+    async def render(self, model: Asked, row: GateRow) -> RenderedPrompt:
+        self.rendered.append(model)
+        fault = "" if model.model_version_id in (VERSION, BASE) else self.fault
         if fault == "refusal":
             raise InvalidArgument("It takes no such role.", "")
         text = "".join(f"<|im_start|>{m['role']}\n{m['content']}<|im_end|>\n" for m in row.messages)
@@ -136,8 +140,8 @@ class FakeForms:
     async def finished_run(self, order: TestOrder) -> str:
         return self.known_run if order.model_version_id == VERSION else ""
 
-    async def text_answer(self, model_version_id: str, prompt: str, max_new_tokens: int) -> str:
-        return "right" if self.fault == "parser" else "wrong"
+    async def text_answers(self, model: Asked, case: CaseOfSuite, max_new_tokens: int) -> list[str]:
+        return ["right" if self.fault == "parser" else "wrong"] * case.max_turns
 
 
 class FakeVerdicts:
@@ -159,8 +163,9 @@ class FakeVerdicts:
         rates = (0.8, 0.7 if is_worse else 0.8)
         return Comparison(*rates, gains, losses if is_worse else (), 0.5, "The guilty step is weights.")
 
-    async def conforms(self, profile_id: str, case: Case, answer: str) -> bool:
-        return answer == "right"
+    async def conforms(self, profile_id: str, case: Case, answers: Sequence[str]) -> bool:
+        assert len(answers) == case.max_turns
+        return set(answers) == {"right"}
 
 
 class FakeRegistry:

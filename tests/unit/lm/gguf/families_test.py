@@ -1,4 +1,7 @@
-"""Each family both ways: a folder's plan, written and imported, is the same model with the same token ids."""
+"""Each family both ways: a folder's plan, written and imported, is the same model with the same token ids.
+
+Of those that are not carried over the refusal says why and what can be had, and that can be had.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,12 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import gguf
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM
 
 from services.lm.adapters import LoraSettings, add_lora, merge_adapter, save_adapter
 from services.lm.conversion.families import plan_gguf, rename_lora
@@ -17,6 +22,8 @@ from services.lm.conversion.gguf import convert_gguf
 from services.lm.conversion.layout import inspect_gguf
 from services.lm.decoder.whole import computed_whole
 from services.lm.errors import InvalidModelFile
+from services.lm.generation.engine import Engine
+from services.lm.generation.requests import GenerationRequest
 from services.lm.loading import load
 from tests.unit.lm.gguf.folders import write_folder, write_plan
 
@@ -178,3 +185,56 @@ def test_names_without_their_beginning_are_found(tmp_path: Path) -> None:
     plan = plan_gguf(tmp_path / "folder")
     assert [tensor.name for tensor in plan.tensors] == expected
     assert plan.tensors[0].source == "wte.weight"
+
+
+ASKED = [(7 * index * index) % 250 + 3 for index in range(40)]
+NUM_NEW = 6
+WINDOW = {"head_dim": 16, "sliding_window": 8, "layer_types": ["sliding_attention", "full_attention"]}
+GEMMA4 = {"global_head_dim": 32, "vocab_size_per_layer_input": 260, "hidden_size_per_layer_input": 8}
+
+
+@pytest.mark.parametrize(
+    ("architecture", "reason", "next_step"),
+    [
+        ("gpt-oss", "sinks", "Import its folder of safetensors"),
+        ("gemma4", "keys of others", "exported as adapter or merged weights"),
+        ("deci", "transformers has no class of it", "No form of it can be used here"),
+        ("t5", "reads a text whole", "No form of it can be used here"),
+        ("rwkv7", "none of those", "import it as a Hugging Face folder"),
+    ],
+)
+def test_a_refusal_names_the_forms_that_can_be_had(
+    tmp_path: Path, architecture: str, reason: str, next_step: str
+) -> None:
+    writer = gguf.GGUFWriter(tmp_path / "model.gguf", architecture)
+    writer.add_tensor("token_embd.weight", np.zeros((2, 32), dtype=np.float32))
+    for write in (
+        writer.write_header_to_file,
+        writer.write_kv_data_to_file,
+        writer.write_tensors_to_file,
+        writer.close,
+    ):
+        write()
+    with pytest.raises(InvalidModelFile, match=f"'{architecture}'.*{reason}") as refusal:
+        inspect_gguf(tmp_path / "model.gguf")
+    assert next_step in refusal.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("model_type", "settings"),
+    [
+        ("gpt_oss", {**WINDOW, "num_local_experts": 4, "num_experts_per_tok": 2}),
+        ("gemma4_text", {**WINDOW, **GEMMA4, "num_kv_shared_layers": 0}),
+    ],
+)
+def test_the_folder_of_such_a_family_answers_as_transformers_does(
+    tmp_path: Path, model_type: str, settings: dict[str, Any]
+) -> None:
+    write_folder(tmp_path / "model", model_type, **settings)
+    reference = AutoModelForCausalLM.from_pretrained(tmp_path / "model", dtype=torch.float32).eval()
+    ids = list(ASKED)
+    with torch.no_grad():
+        while len(ids) < len(ASKED) + NUM_NEW:
+            ids.append(int(reference(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+    (answer,) = Engine(load(tmp_path / "model", dtype="float32")).generate([GenerationRequest("key", ASKED, NUM_NEW)])
+    assert list(answer.token_ids) == ids[len(ASKED) :]

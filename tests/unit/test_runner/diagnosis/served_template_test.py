@@ -10,12 +10,15 @@ from typing import Any
 import httpx2
 import pytest
 
+from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
 from services.chassis.machine.secrets import Secrets
 from services.lm.doctor.diagnosis import Conversation, Rendering
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
+from services.test_runner.domain import Message
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
+from services.test_runner.ports import Prompt, Rendered
 from services.test_runner.ports.diagnosis import Comparison
 from tests.unit import run_specs as specs
 
@@ -223,3 +226,57 @@ async def test_a_redirect_is_not_followed() -> None:
     )
     assert codes(await compared(server)) == ["endpoint_refuses"]
     assert all(path != "/secret" for path, _, _ in server.asked)
+
+
+def documented_vllm(**changes: Any) -> FakeServer:
+    """vLLM as its HTTP API is documented: LoRA modules are models beside their base; prompts are encoded on request."""
+    words = {1: "<s>", 5: "[user] ", 6: "Read it.", 7: " [answer]"}
+
+    def tokenize(body: dict[str, Any]) -> dict[str, Any]:
+        assert body["add_generation_prompt"] is True and body["tools"] == [TOOL]
+        assert [message["content"] for message in body["messages"]] == ["Read it."]
+        return {"count": 4, "max_model_len": 4096, "tokens": list(words), "token_strs": None}
+
+    base = {"id": "base", "owned_by": "vllm", "root": "owner/base", "parent": None, "max_model_len": 4096}
+    module = {"id": "small", "owned_by": "vllm", "root": "/models/lora", "parent": "base", "max_model_len": None}
+    routes: dict[str, Route] = {
+        "/v1/models": lambda _: {"object": "list", "data": [base, module]},
+        "/version": lambda _: {"version": "0.33.0"},
+        "/tokenize": tokenize,
+        "/detokenize": lambda body: {"prompt": "".join(words[token] for token in body["tokens"])},
+    }
+    return FakeServer(routes | changes)
+
+
+async def rendered(server: FakeServer) -> Rendered:
+    probe = ServedTemplateProbe(
+        OperatorPolicy(("model.test",), Secrets("TEST_RUNNER_", None, {})), transport=httpx2.MockTransport(server)
+    )
+    prompt = Prompt("render", tuple(map(Message.from_chat, CONVERSATION.prompt)), 0, (TOOL,))
+    return await probe.render(ENDPOINT, prompt)
+
+
+async def test_a_lora_module_of_vllm_shows_the_tokens_that_it_reads_and_their_text() -> None:
+    server = documented_vllm()
+    assert await rendered(server) == Rendered("<s>[user] Read it. [answer]", (1, 5, 6, 7), ())
+    assert {body["model"] for path, body, _ in server.asked if path in ("/tokenize", "/detokenize")} == {"small"}
+    assert await rendered(llama_cpp()) == Rendered("[user] Read it. [answer]", (1, 5, 6, 7), ())
+
+
+@pytest.mark.parametrize(
+    ("server", "error", "words"),
+    [
+        (counting({"prompt_tokens": 4}), FailedPrecondition, "does not tell the tokens"),
+        (documented_vllm(**{"/v1/models": listed("vllm", id="other")}), FailedPrecondition, "other"),
+        (
+            documented_vllm(**{"/tokenize": lambda _: httpx2.Response(400, json={"error": "no such role"})}),
+            InvalidArgument,
+            "no such role",
+        ),
+    ],
+)
+async def test_a_server_that_cannot_show_its_prompts_is_told_by_what_it_lacks(
+    server: FakeServer, error: type[ServiceError], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        await rendered(server)

@@ -14,7 +14,7 @@ from services.lm.conversion.families.architectures.olmo import OLMO, OLMO2, OLMO
 from services.lm.conversion.families.architectures.phi import PHI3
 from services.lm.conversion.families.architectures.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
 from services.lm.conversion.families.architectures.transformer import BLOOM, FALCON, GPT_2
-from services.lm.conversion.families.family import Family
+from services.lm.conversion.families.family import OTHER_MODEL, Family
 
 _FAMILIES: Final = (
     *(LLAMA, MISTRAL, QWEN2, QWEN3, GEMMA, GEMMA2, GEMMA3, PHI3, SMOLLM3, OLMO, OLMO2, OLMO3),
@@ -37,14 +37,29 @@ _REASONS: Final = {
     **dict.fromkeys(("gemma4", "gemma4_text"), "some layers use the keys of others, and have a vector of each token"),
     **dict.fromkeys(("gemma3n", "gemma3n_text"), "some layers use the keys of others, and have a vector of each token"),
     **dict.fromkeys(("mamba2", "falcon_h1", "falcon-h1", "jamba"), "it has state spaces in the place of attention"),
-    **dict.fromkeys(("deci", "nemotron-nas"), "its layers have other sizes each, and transformers has no class of it"),
     **dict.fromkeys(("lfm2moe", "lfm2_moe"), "its experts are chosen with a bias of their own"),
     "mixtral": "a GGUF of it is one of Llama with experts, which is not read",
+}
+# Those that no folder helps.
+_LOST: Final = {
+    **dict.fromkeys(("deci", "nemotron-nas"), "its layers have other sizes each, and transformers has no class of it"),
     **dict.fromkeys(("t5", "umt5"), "it reads a text whole before it writes, and continues none"),
 }
 
 
 def why_not(name: str) -> str:
     """What is to be said of a family that is not in the table: its name, and the reason where it is known."""
-    reason = _REASONS.get(name, "it is none of those that are carried over")
+    reason = _REASONS.get(name) or _LOST.get(name, "it is none of those that are carried over")
     return f"The architecture {name[:40]!r} is not converted from or to GGUF: {reason}."
+
+
+def what_instead(name: str) -> str:
+    """What can be had of a family that is not in the table: the forms that there are of it, or another model."""
+    if name in _LOST:
+        return "No form of it can be used here: choose a model of another kind."
+    if name not in _REASONS:
+        return OTHER_MODEL
+    return (
+        "Import its folder of safetensors, such as hf:OWNER/NAME: it can be tested and trained, and exported as "
+        "adapter or merged weights."
+    )
