@@ -137,6 +137,10 @@ bench: setup ## Measure judging, evaluating, and training and generation behind 
 bench-gpu: setup ## Test and measure training on a GPU against TRL; here it needs one (BENCH_TRAINING=options)
 	pytest -q tests/unit/lm/generation/device_test.py tests/unit/lm/training tests/unit/trainer/loop tests/integration/faults/gpu_training_test.py && python -m tests.bench.training --device cuda --only sft_default,sft_best,dpo,grpo,long,short $(BENCH_TRAINING)
 
+.PHONY: tour
+tour: setup tools ## Take a newcomer's first steps in a browser, and write docs/tour.md with its pictures
+	python -m tests.e2e.tour
+
 ##@ Nightly
 .PHONY: storm
 storm: setup ## Kill services at work and judge what comes of it (SEED=n MINUTES=n DATABASE=sqlite|postgresql)
