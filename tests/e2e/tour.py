@@ -84,8 +84,9 @@ class Tour:
 def main() -> None:
     """Take the tour and write docs/tour.md with its pictures."""
     parser = argparse.ArgumentParser(prog="python -m tests.e2e.tour", description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs"), help="where tour.md and its folder of pictures go")
-    folder = parser.parse_args().out / "tour"
+    parser.add_argument("--out", type=Path, default=Path("docs"), help="where tour.md and examples/tour go")
+    out = parser.parse_args().out
+    folder = out / "examples" / "tour"
     folder.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=_PATIENCE_MS)
     with tempfile.TemporaryDirectory() as data, System(Path(data)) as system, sync_playwright() as playwright:
@@ -95,7 +96,7 @@ def main() -> None:
         tour = Tour(page, system.url, folder, model)
         tour.take()
         browser.close()
-    folder.with_suffix(".md").write_text(_page(tour), encoding="utf-8")
+    (out / "tour.md").write_text(_page(tour), encoding="utf-8")
 
 
 def _page(tour: Tour) -> str:
@@ -108,7 +109,7 @@ def _page(tour: Tour) -> str:
         "",
     ]
     for number, (sentence, seconds, picture) in enumerate(tour.steps, start=1):
-        lines += [f"## {number}. {sentence}", "", f"{seconds:.1f} s", "", f"![{sentence}](tour/{picture})", ""]
+        lines += [f"## {number}. {sentence}", "", f"{seconds:.1f} s", "", f"![{sentence}](examples/tour/{picture})", ""]
     return "\n".join(lines)
 
 

@@ -20,7 +20,7 @@ _FORM_SHARE = 1 / 3
 _MIXED_SHARE = 0.2
 _MIN_PAIRS = 8
 _REPLAY_SHARE = 0.3
-# Preferences move weights that already know the answer: a twentieth of the rate of SFT, as docs/training.md has it.
+# Preferences move weights that already know the answer: a twentieth of the rate of SFT, as the page on training has it.
 PREFERENCE_RATE = 5e-5
 _RATE_FIELD = TrainingJobSpec.DESCRIPTOR.fields_by_name["learning_rate"]
 # A task costs as many answers as are drawn for it.

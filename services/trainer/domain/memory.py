@@ -1,4 +1,4 @@
-"""How much memory and disk a training takes: the formula of docs/training.md, in whole bytes."""
+"""How much memory and disk a training takes: the formula of docs/training/training.md, in whole bytes."""
 
 from __future__ import annotations
 

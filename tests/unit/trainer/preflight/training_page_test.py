@@ -1,4 +1,4 @@
-"""What docs/training.md shows is true: its rows can be trained on, its commands are commands."""
+"""What docs/training/training.md shows is true: its rows can be trained on, its commands are commands."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from services.trainer.training.examples import row_of_line
 from services.trainer.training.preflight.reader import Reader
 from ui.cli.__main__ import app
 
-PAGE = (Path(__file__).resolve().parents[4] / "docs" / "training.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[4] / "docs" / "training" / "training.md").read_text(encoding="utf-8")
 ROWS = [
     (TrainingMethod(method), line)
     for method, block in re.findall(r"```jsonl (\w+)\n(.*?)```", PAGE, re.DOTALL)
