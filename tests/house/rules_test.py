@@ -143,6 +143,18 @@ def test_the_page_on_reliability_says_of_each_kind_of_fault_what_shows_it() -> N
     assert [name for name, shown in rows if not re.search(r"_test\.py|`make |storm point", shown)] == []
 
 
+def test_every_link_of_a_page_to_a_file_of_the_project_leads_there() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    links = [
+        (page, target)
+        for page in pages
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+        if "://" not in target
+    ]
+    missing = [f"{page.relative_to(ROOT)}: {target}" for page, target in links if not (page.parent / target).exists()]
+    assert len(links) > 50 and missing == []
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_migrations_of_a_service_are_one_line(service: str) -> None:
     texts = [path.read_text() for path in (ROOT / "services" / service / "store" / "migrations").glob("0*.py")]
