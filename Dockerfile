@@ -1,4 +1,5 @@
-# One image per deployable: docker build --target registry .   (also test-runner, evaluator, trainer, feedback, gateway, ray-worker)
+# One image per deployable: docker build --target registry .   (also test-runner, evaluator, trainer, feedback, gateway, ray-worker,
+# trainer-light)
 # Torch lies only in the images that compute: registry (conversion), test-runner (generation), ray-worker, and trainer, which
 # trains in its own pod, or is the image of the pods that do (training.backend of the chart).
 # python:3.11.16-slim of September 2026, for all machines.
@@ -61,6 +62,15 @@ ENTRYPOINT ["tini", "--", "python", "-m", "services.registry"]
 
 FROM compute AS test-runner
 ENTRYPOINT ["tini", "--", "python", "-m", "services.test_runner"]
+
+# The trainer where others compute (training.backend of the chart): without torch and Ray.
+FROM base AS trainer-light
+RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
+    pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/trainer-light.txt \
+    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,cluster,tokenizer]" \
+    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
+USER 10001
+ENTRYPOINT ["tini", "--", "python", "-m", "services.trainer"]
 
 FROM light AS evaluator
 ENTRYPOINT ["tini", "--", "python", "-m", "services.evaluator"]

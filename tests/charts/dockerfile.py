@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tests.charts.tools import DEPLOYABLES, ROOT
 
-TARGETS = (*DEPLOYABLES, "ray-worker")
+TARGETS = (*DEPLOYABLES, "ray-worker", "trainer-light")
 
 
 @dataclass

@@ -30,12 +30,21 @@ import importlib, importlib.abc, sys
 
 absent = set(sys.argv[2].split(","))
 
-class Absent(importlib.abc.MetaPathFinder):
+class Present(importlib.abc.MetaPathFinder):
+    def __init__(self, finders):
+        self.finders = finders
+
     def find_spec(self, name, path, target=None):
         if name.partition(".")[0] in absent:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+            return None
+        specs = (finder.find_spec(name, path, target) for finder in self.finders)
+        return next((spec for spec in specs if spec), None)
 
-sys.meta_path.insert(0, Absent())
+    def find_distributions(self, *context):
+        finders = (finder for finder in self.finders if hasattr(finder, "find_distributions"))
+        return (found for finder in finders for found in finder.find_distributions(*context))
+
+sys.meta_path[:] = [Present(list(sys.meta_path))]
 importlib.import_module(sys.argv[1])
 """
 
@@ -152,15 +161,28 @@ def test_an_image_holds_all_that_its_deployable_imports(target: str) -> None:
     assert missing == {}
 
 
-@pytest.mark.parametrize("target", DEPLOYABLES)
-def test_a_deployable_starts_with_nothing_but_what_its_image_holds(target: str) -> None:
+@pytest.mark.parametrize(
+    ("target", "module"),
+    [
+        *((target, main_module(target)) for target in DEPLOYABLES),
+        ("trainer-light", main_module("trainer")),
+        ("trainer-light", "services.trainer.backends.ray_kubernetes"),
+        # It looks at the rows of a job before that is made.
+        ("trainer-light", "services.trainer.training.preflight.__main__"),
+    ],
+)
+def test_a_deployable_starts_with_nothing_but_what_its_image_holds(target: str, module: str) -> None:
     held = installed_with(extras_of(target)) | {"drillyard"}
     absent = {top for top, names in distributions().items() if not names & held}
     assert "pytest" in absent
-    command = [sys.executable, "-c", STARTS_WITHOUT, main_module(target), ",".join(absent)]
+    command = [sys.executable, "-c", STARTS_WITHOUT, module, ",".join(absent)]
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}", "PATH": os.environ["PATH"]}
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_trainer_that_computes_nothing_has_neither_torch_nor_ray() -> None:
+    assert not {"torch", "ray", "numba", "peft"} & installed_with(extras_of("trainer-light"))
 
 
 def test_a_package_that_an_image_lacks_is_seen() -> None:

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from tests.charts.dockerfile import TARGETS, extras_of, last, lineage, stages
-from tests.charts.tools import CHART, DEPLOYABLES, ROOT, run_program
+from tests.charts.tools import CHART, DEPLOYABLES, ROOT, environment_of, pod_specs, render, run_program
 
 WITH_TORCH = {"registry", "test-runner", "trainer", "ray-worker"}
 
@@ -23,9 +23,9 @@ def test_every_deployable_has_an_image_that_runs_as_nobody(target: str) -> None:
     assert "HOME=/tmp" in last(target, "ENV")
 
 
-@pytest.mark.parametrize("target", DEPLOYABLES)
+@pytest.mark.parametrize("target", [*DEPLOYABLES, "trainer-light"])
 def test_an_image_starts_its_own_deployable(target: str) -> None:
-    module = "ui" if target == "gateway" else "services." + target.replace("-", "_")
+    module = "ui" if target == "gateway" else "services." + target.removesuffix("-light").replace("-", "_")
     assert json.loads(last(target, "ENTRYPOINT")) == ["tini", "--", "python", "-m", module]
     assert (ROOT / module.replace(".", "/") / "__main__.py").is_file()
 
@@ -35,6 +35,18 @@ def test_an_image_gets_extras_that_exist_and_torch_only_where_it_computes(target
     extras = extras_of(target)
     assert extras <= set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
     assert bool({"lm", "ray"} & extras) == (target in WITH_TORCH)
+
+
+def test_the_images_of_pods_whose_attempts_run_elsewhere_exist() -> None:
+    elsewhere = ("--set", "training.backend=kubernetes")
+    pods = pod_specs(render(*elsewhere))
+    images = {name: pod["containers"][0]["image"] for name, pod in pods.items()}
+    assert images["dy-trainer"] == "drillyard/trainer-light:0.1.0"
+    assert {image.removeprefix("drillyard/").partition(":")[0] for image in images.values()} <= set(TARGETS)
+    told = json.loads(environment_of(pods["dy-trainer"])["TRAINER_KUBERNETES"])
+    assert told["image"] == "drillyard/trainer:0.1.0"
+    named = pod_specs(render(*elsewhere, "--set", "services.trainer.image=mine/trainer@sha256:1"))
+    assert named["dy-trainer"]["containers"][0]["image"] == "mine/trainer@sha256:1"
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -22,7 +22,8 @@ from tests.charts.tools import (
 )
 
 SCHEMA_VERSION = "1.37"
-CUSTOM_KINDS = {"ServiceMonitor", "PrometheusRule"}
+MONITORING_KINDS = {"ServiceMonitor", "PrometheusRule"}
+CUSTOM_KINDS = MONITORING_KINDS | {"Certificate", "HTTPRoute", "ScaledObject"}
 MAX_TEMPLATE_LINES = 120
 
 
@@ -33,7 +34,14 @@ def refusal(*arguments: str) -> str:
 
 
 def test_there_is_a_profile_for_each_way_to_install() -> None:
-    assert {"default-sqlite", "postgres-s3", "gpu", "minimal-1.20"} <= set(PROFILES)
+    assert {"default-sqlite", "postgres-s3", "gpu", "kuberay", "minimal-1.20", "team"} <= set(PROFILES)
+
+
+def test_the_values_of_a_release_that_knew_less_are_enough() -> None:
+    # As `helm upgrade --reuse-values` hands them over.
+    later = ("tls", "ingress", "httpRoute", "topologySpread", "autoscaling", "smokeTest")
+    rendered = render("--set", ",".join(f"{key}=null" for key in later))
+    assert {f"dy-{name}" for name in DEPLOYABLES} == set(of_kind(rendered, "Deployment"))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -229,7 +237,7 @@ def test_the_schema_refuses_a_wrong_value(typo: str) -> None:
 
 def test_monitors_and_rules_need_a_cluster_that_knows_them() -> None:
     switches = ("--set", "monitoring.serviceMonitor.enabled=true,monitoring.rules.enabled=true")
-    assert {manifest["kind"] for manifest in render(*switches)} >= CUSTOM_KINDS
+    assert {manifest["kind"] for manifest in render(*switches)} >= MONITORING_KINDS
     unaware = helm("template", "dy", str(CHART), *switches)
     assert unaware.returncode == 0
     assert "ServiceMonitor" not in unaware.stdout

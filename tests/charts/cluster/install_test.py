@@ -80,10 +80,13 @@ def test_the_release_lives_through_install_upgrade_rollback_and_uninstall(
     levels_are(control_plane, "info")
     assert len(control_plane.objects("replicasets", NAMESPACE)) == len(DEPLOYABLES)
 
+    attempt = job_of_an_attempt(control_plane, release)
     run(control_plane, "upgrade", release, str(CHART), "--reuse-values", "--set", "logs.level=debug")
     levels_are(control_plane, "debug")
     run(control_plane, "rollback", release, "1")
     levels_are(control_plane, "info")
+    (alive,) = control_plane.objects("jobs", NAMESPACE)
+    assert alive["metadata"]["uid"] == attempt
     history = json.loads(run(control_plane, "history", release, "--output", "json"))
     assert [entry["status"] for entry in history] == ["superseded", "superseded", "deployed"]
 
@@ -91,6 +94,16 @@ def test_the_release_lives_through_install_upgrade_rollback_and_uninstall(
     kinds = "deployments,replicasets,pods,services,serviceaccounts,configmaps,secrets,networkpolicies"
     within_patience(lambda: leftovers(control_plane, kinds) == [], "nothing of the release is left")
     assert names(control_plane, "persistentvolumeclaims") == {f"{release}-data"}
+    assert names(control_plane, "jobs") == {"train-1"}
+    control_plane.kubectl("delete", "job", "train-1", "-n", NAMESPACE)
+
+
+def job_of_an_attempt(control_plane: ControlPlane, release: str) -> str:
+    """Make a Job that has the labels of the release, as a trainer does, and return its uid."""
+    control_plane.kubectl("create", "job", "train-1", "--image=drillyard/trainer:1", "-n", NAMESPACE)
+    labels = (OURS, f"app.kubernetes.io/instance={release}", "app.kubernetes.io/managed-by=drillyard-trainer")
+    made = control_plane.kubectl("label", "job", "train-1", *labels, "-n", NAMESPACE, "-o", "json")
+    return str(json.loads(made)["metadata"]["uid"])
 
 
 def leftovers(control_plane: ControlPlane, kinds: str) -> list[str]:
@@ -122,7 +135,7 @@ BACK = {
         str(CHART),
         "--reset-then-reuse-values",
         "--set",
-        "database.existingSecret=,artifacts.url=",
+        "database.existingSecret=,artifacts.url=,tls.existingSecret=",
     ),
 }
 
@@ -132,13 +145,14 @@ def strategies(control_plane: ControlPlane) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("way", list(BACK))
-def test_databases_and_artifacts_move_out_of_the_volume_and_back(
+def test_databases_and_artifacts_move_out_of_the_volume_and_back_and_tls_comes_and_goes(
     control_plane: ControlPlane, release: str, way: str
 ) -> None:
     one_after_another = {f"{release}-{name}": {"type": "Recreate"} for name in DEPLOYABLES}
     before = volume_uid(control_plane)
     assert strategies(control_plane) == one_after_another
-    run(control_plane, "upgrade", release, str(CHART), "--reset-then-reuse-values", "--set", ELSEWHERE)
+    values = ("--reset-then-reuse-values", "--set", f"{ELSEWHERE},tls.existingSecret=certificates")
+    run(control_plane, "upgrade", release, str(CHART), *values)
     assert {one["type"] for one in strategies(control_plane).values()} == {"RollingUpdate"}
     assert volume_uid(control_plane) == before
     run(control_plane, *BACK[way])

@@ -28,7 +28,7 @@ make_base() {
 
 buildah inspect --type image "$base" >/dev/null 2>&1 || make_base
 digest=$(buildah inspect --type image --format '{{.FromImageDigest}}' "$base")
-[ $# -gt 0 ] || set -- registry test-runner evaluator trainer feedback ray-worker gateway
+[ $# -gt 0 ] || set -- registry test-runner evaluator trainer trainer-light feedback ray-worker gateway
 mkdir -p build/images
 for target in "$@"; do
   started=$(date +%s)

@@ -23,7 +23,13 @@ from tests.charts.dockerfile import extras_of
 from tests.charts.tools import ROOT
 
 FOLDER = ROOT / "requirements"
-STAGES = {"light": "evaluator", "compute": "registry", "ray": "trainer", "gateway": "gateway"}
+STAGES = {
+    "light": "evaluator",
+    "compute": "registry",
+    "ray": "trainer",
+    "gateway": "gateway",
+    "trainer-light": "trainer-light",
+}
 """By file: an image that installs it."""
 PYTHON = "3.11"
 _MACHINES = ("x86_64", "aarch64")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import kubernetes_validate
 import pytest
 
+from services.chassis.telemetry import Telemetry
 from tests.charts.tools import CHART, DEPLOYABLES, helm, of_kind, pod_specs, profile_values, render
 
 POSTGRES = ("--set", "database.existingSecret=databases,artifacts.url=s3://bucket/drillyard")
@@ -36,6 +37,7 @@ def test_a_number_of_pods_follows_the_age_of_the_oldest_job_that_waits() -> None
         "query": f'max({series}{{namespace="drilling", job="evaluator"}})',
         "threshold": "60",
     }
+    assert series in {metric.name for metric in Telemetry().registry.collect()}
     assert "replicas" not in of_kind(manifests, "Deployment")["dy-evaluator"]["spec"]
 
 

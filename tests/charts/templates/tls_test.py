@@ -27,7 +27,11 @@ def test_every_pod_shows_a_certificate_and_is_probed_without_one(values: tuple[s
         assert mounts["tls"] == "/etc/drillyard/tls"
         assert environment_of(pods[f"dy-{name}"])[f"{name.upper().replace('-', '_')}_TLS_DIR"] == mounts["tls"]
         if name != "smoke":
-            assert container["readinessProbe"]["httpGet"] == {"path": "/health/ready", "port": "metrics"}
+            assert container["readinessProbe"]["httpGet"] == {
+                "path": "/health/ready",
+                "port": "metrics",
+                "scheme": "HTTP",
+            }
 
 
 def test_each_certificate_is_for_the_names_of_its_service_and_for_calling() -> None:

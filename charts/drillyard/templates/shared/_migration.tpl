@@ -3,7 +3,7 @@
 {{- define "drillyard.migration" -}}
 {{- if and .root.Values.database.existingSecret (ne .name "gateway") }}
 - name: migrate
-  image: {{ include "drillyard.image" . | quote }}
+  image: {{ include "drillyard.ownImage" . | quote }}
   imagePullPolicy: {{ default "IfNotPresent" .root.Values.image.pullPolicy }}
   command: [python, -m, services.migrate, {{ .name | replace "-" "_" }}]
   env:

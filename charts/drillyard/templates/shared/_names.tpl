@@ -30,6 +30,12 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- .values.image | default (ternary $path (printf "%s/%s" $registry $path) (empty $registry)) -}}
 {{- end }}
 
+{{/* The image of a service's own pods: a trainer whose attempts run in others needs neither torch nor Ray. Takes root, name, values. */}}
+{{- define "drillyard.ownImage" -}}
+{{- $name := ternary "trainer-light" .name (and (eq .name "trainer") (eq (include "drillyard.trainsInCluster" .root) "true")) -}}
+{{- include "drillyard.image" (dict "root" .root "name" $name "values" .values) -}}
+{{- end }}
+
 {{/* A map as YAML, without the entries that a null takes back. */}}
 {{- define "drillyard.strings" -}}
 {{- $kept := dict -}}

@@ -1,5 +1,6 @@
 {{/* Probes of one container, switched by probes.type. The gateway, and services that ask for a certificate, which a kubelet
-     does not have, answer on their metrics port. Takes root, name. */}}
+     does not have, answer on their metrics port. What the server would fill in is written: it belonged to nobody, and would
+     stay beside another kind of probe. Takes root, name. */}}
 {{- define "drillyard.probes" -}}
 {{- $type := default "grpc" .root.Values.probes.type -}}
 {{- if ne $type "none" }}
@@ -12,15 +13,14 @@
   httpGet:
     path: {{ ternary "/health/live" "/health/ready" (eq $probe "livenessProbe") }}
     port: metrics
+    scheme: HTTP
   {{- else if eq $type "tcp" }}
   tcpSocket:
     port: grpc
   {{- else }}
   grpc:
     port: 50051
-    {{- with index $setting 2 }}
-    service: {{ . }}
-    {{- end }}
+    service: {{ index $setting 2 | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -44,7 +44,7 @@ spec:
       {{- end }}
       containers:
         - name: {{ .name }}
-          image: {{ include "drillyard.image" . | quote }}
+          image: {{ include "drillyard.ownImage" . | quote }}
           imagePullPolicy: {{ default "IfNotPresent" .root.Values.image.pullPolicy }}
           securityContext:
             allowPrivilegeEscalation: false
