@@ -40,7 +40,7 @@ def main() -> int:
         command += ["--checks", ",".join(CHECKS), "--seed", str(arguments.seed), "--continue-on-failure"]
         command += ["--max-examples", str(arguments.examples), "--suppress-health-check", "all"]
         # A busy machine is no fault.
-        command += ["--request-timeout", "120"]
+        command += ["--request-timeout", "120", "--wait-for-schema", "120"]
         command += ["--generation-database", "none"]
         command += ["--report", "json", "--report-json-path", "rest.json"]
         arguments.folder.mkdir(parents=True, exist_ok=True)
