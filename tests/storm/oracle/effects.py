@@ -128,6 +128,12 @@ async def judge_versions(databases: Databases, judgement: Judgement, data_dir: P
         if row["kind"] in ("import", "export") and row["result"]["model_version_id"] not in versions:
             judgement.lost.append(f"the {row['kind']} {row['job_id']} SUCCEEDED, and its version is not there")
     kept = {path.name for kind in ("blobs", "trees") for path in root.glob(f"{kind}/*/*")}
+    if databases.is_shared:
+        # What a killed replica had claimed is removed after a day, as its unfinished writes are.
+        claims = databases.read("registry", "SELECT artifact_digest FROM artifact_claims")
+        claimed = (kept - held) & {row["artifact_digest"].removeprefix("sha256:") for row in claims}
+        judgement.looked_at["unfinished writes, for gc"] += len(claimed)
+        held |= claimed
     judgement.left += [f"the registry keeps {digest[:12]}…, which no version holds" for digest in kept - held]
 
 
