@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.storm.asking.kinds import KINDS
+from tests.storm.asking.kinds import FOLLOWING, KINDS
 from tests.storm.points import POINTS
 from tests.storm.stack import ROOT
 from tests.storm.storm import Plan, run_storm
@@ -24,7 +24,7 @@ def test_a_fault_point_is_at_a_function_that_is_there(name: str) -> None:
 def test_storms_ask_for_every_kind_of_job() -> None:
     constant = re.compile(r"""^(?:\w+_)?KIND = "(\w+)"$""", re.MULTILINE)
     sources = [path.read_text() for path in (ROOT / "services").rglob("*.py")]
-    assert {name for source in sources for name in constant.findall(source)} == set(KINDS)
+    assert {name for source in sources for name in constant.findall(source)} == {*KINDS, *FOLLOWING}
 
 
 @pytest.mark.timeout(900)

@@ -99,3 +99,5 @@ KINDS: dict[str, Kind] = {
         Kind("dataset_build", "feedback", dataset_build_pb2, 4, reads_run=True),
     )
 }
+# Kinds that nobody asks for: they follow from the ends of others.
+FOLLOWING = ("webhook_delivery",)
