@@ -59,7 +59,7 @@ def config_of(target: str) -> dict[str, Any]:
 @contextmanager
 def started(target: str, *command: str, **settings: object) -> Iterator[subprocess.Popen[str]]:
     """Run a command in a container of an image, else its entry point."""
-    config, prefix = config_of(target), target.upper().replace("-", "_")
+    config, prefix = config_of(target), target.removesuffix("-light").upper().replace("-", "_")
     environment = [*config["Env"], *(f"{prefix}_{name.upper()}={value}" for name, value in settings.items())]
     container = buildah("from", f"drillyard/{target}")
     try:
@@ -96,8 +96,10 @@ def test_an_image_runs_as_nobody_and_says_what_it_is(target: str) -> None:
     assert {"drillyard", "libc6"} <= {package["name"] for package in held["packages"]}
 
 
-@pytest.mark.parametrize("target", [name for name in TARGETS if not {"lm", "ray", "gateway"} & extras_of(name)])
-def test_an_image_without_torch_and_pages_is_small(target: str) -> None:
+@pytest.mark.parametrize(
+    "target", [name for name in TARGETS if not {"tokenizer", "lm", "ray", "gateway"} & extras_of(name)]
+)
+def test_an_image_without_models_and_pages_is_small(target: str) -> None:
     container = buildah("from", f"drillyard/{target}")
     try:
         size = run_program("du", "--summarize", "--bytes", buildah("mount", container)).stdout.split()[0]
@@ -106,7 +108,7 @@ def test_an_image_without_torch_and_pages_is_small(target: str) -> None:
     assert int(size) < MAX_CORE_BYTES
 
 
-@pytest.mark.parametrize("target", DEPLOYABLES)
+@pytest.mark.parametrize("target", [*DEPLOYABLES, "trainer-light"])
 def test_a_program_starts_from_its_image_and_answers(target: str) -> None:
     port, metrics_port = free_ports(2)
     name = "port" if target == "gateway" else "grpc_port"
@@ -121,6 +123,15 @@ def test_a_program_starts_from_its_image_and_answers(target: str) -> None:
         (first,) = psutil.Process(process.pid).children()
         first.terminate()
         assert process.wait(60) == 0
+
+
+def test_the_image_of_a_trainer_that_computes_nothing_looks_at_rows_and_has_no_torch() -> None:
+    look = ("python", "-m", "services.trainer.training.preflight", "--help")
+    for command, expected in ((look, True), (("python", "-c", "import torch"), False)):
+        with started("trainer-light", *command) as process:
+            assert process.stdout
+            printed = process.stdout.read()
+            assert (process.wait(100) == 0) == expected, printed
 
 
 @pytest.mark.parametrize("target", ["trainer", "ray-worker"])
