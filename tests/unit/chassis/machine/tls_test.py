@@ -11,15 +11,20 @@ from typing import Any
 import grpc
 import pytest
 import trustme
+from drillyard.registry.v1.import_pb2 import CreateImportRequest
 
+from services.chassis.application import JOB_MIGRATIONS, assemble
 from services.chassis.calls import CallLimit
 from services.chassis.channel import open_blocking_channel, open_channel
-from services.chassis.errors import FailedPrecondition, Unavailable
+from services.chassis.errors import FailedPrecondition, Unavailable, Unimplemented
 from services.chassis.machine import tls as tls_module
 from services.chassis.machine.tls import TlsFolder
 from services.chassis.server import Server
+from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import Telemetry
 from services.smoke import health_of
+from ui.gateway.clients import open_clients
+from ui.gateway.settings import GatewaySettings
 
 SERVICE = "test.Echo"
 OURS, THEIRS = trustme.CA(), trustme.CA()
@@ -155,3 +160,26 @@ async def test_the_check_of_health_shows_a_certificate(tmp_path: Path) -> None:
     async with serving(folder) as address:
         assert await asyncio.to_thread(health_of, address, 60, TlsFolder(folder)) == "SERVING"
         assert await asyncio.to_thread(health_of, address, 0.5) in ("DEADLINE_EXCEEDED", "UNAVAILABLE")
+
+
+class WiredSettings(ServiceSettings, env_prefix="WIRED_"):
+    """As those of any service."""
+
+
+async def test_the_setting_of_a_service_and_of_the_gateway_is_the_folder(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path / "tls", OURS)
+    app = await assemble("wired", WiredSettings(data_dir=tmp_path, tls_dir=folder), JOB_MIGRATIONS)
+    try:
+        address = f"127.0.0.1:{app.server.bind('127.0.0.1', 0, reflection=False)}"
+        await app.server.start()
+        ask = app.open_channel(address).unary_unary("/test.Echo/AskPeer")
+        # Whoever is told that there is no such method was let in.
+        with pytest.raises(Unimplemented):
+            await ask(b"")
+        for tls_dir, told in ((folder, Unimplemented), (None, Unavailable)):
+            settings = GatewaySettings(tls_dir=tls_dir, registry_address=address)
+            async with open_clients(settings) as clients:
+                with pytest.raises(told):
+                    await clients.registry.CreateImport(CreateImportRequest(request_id="1"))
+    finally:
+        await app.stop()
