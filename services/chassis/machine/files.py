@@ -24,8 +24,12 @@ def write_atomically(path: Path, content: str) -> None:
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[IO[bytes]]:
+def written_whole(path: Path, mode: int = 0o644) -> Iterator[IO[bytes]]:
     """Yield a file that takes the place of `path` when the block ends well, and vanishes when it does not.
+
+    Args:
+        path: Its place.
+        mode: Who may read and write it, before it is seen there.
 
     Raises:
         OSError: It cannot be written.
@@ -36,7 +40,7 @@ def written_whole(path: Path) -> Iterator[IO[bytes]]:
             yield out
             out.flush()
             os.fsync(out.fileno())
-        Path(temporary).chmod(0o644)
+        Path(temporary).chmod(mode)
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -11,13 +11,13 @@ import secrets
 import select
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.files import written_whole
 
 _PR_SET_PDEATHSIG = 1
 _PASSED_ON = frozenset(
@@ -27,6 +27,7 @@ _PASSED_ON_PREFIXES = (
     *("LC_", "PYTHON", "COVERAGE_", "MALLOC_", "DRILLYARD_"),
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TORCH_", "PYTORCH_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_"),
 )
+_API_KEY = "DRILLYARD_API_KEY"
 _TOKEN_KEY = "x-drillyard-token"
 _TOKEN_SECONDS = 1.0
 
@@ -37,7 +38,9 @@ def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
     What a process needs beyond what is named here is given to it by name.
     """
     return {
-        name: value for name, value in environment.items() if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)
+        name: value
+        for name, value in environment.items()
+        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)) and name != _API_KEY
     }
 
 
@@ -69,16 +72,9 @@ class ServiceToken:
     def make(cls, file: Path) -> ServiceToken:
         """Return the token in `file`, which is made whole, and for this user alone, when it is not there."""
         if not file.exists():
-            descriptor, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-            try:
-                with os.fdopen(descriptor, "w", encoding="ascii") as out:
-                    out.write(secrets.token_urlsafe(32) + "\n")
-                    out.flush()
-                    os.fsync(descriptor)
-                # Another process may have made one meanwhile; its services read the file again.
-                Path(temporary).replace(file)
-            finally:
-                Path(temporary).unlink(missing_ok=True)
+            # Another process may have made one meanwhile; its services read the file again.
+            with written_whole(file, mode=0o600) as out:
+                out.write(f"{secrets.token_urlsafe(32)}\n".encode())
         file.chmod(0o600)
         return cls(file)
 

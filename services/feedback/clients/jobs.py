@@ -53,7 +53,8 @@ class JobClient(ABC):
     async def state(self, work_id: str) -> WorkState:
         """Return how the job stands."""
         job = await patiently(lambda: self._job(work_id), self._peer)
-        seconds = (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds()
+        # Of two clock times, between which the clock may have been set back.
+        seconds = max(0.0, (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds())
         has_times = job.HasField("start_time") and job.HasField("end_time")
         error = job.error
         return WorkState(state_of(job), error.code, error.problem, error.next_step, seconds if has_times else 0.0)

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from drillyard.job.v1.job_pb2 import Job
 
 from services.chassis.channel import open_channel
 from services.chassis.errors import Unavailable
@@ -51,3 +52,23 @@ async def test_whoever_asks_for_a_plan_is_told_that_the_test_runner_is_away() ->
         with pytest.raises(Unavailable):
             await GrpcTestRunner(channel).template_faults("tiny@1", "roo_xml", prompt_size="", max_new_tokens=9)
     await channel.close()
+
+
+async def test_a_clock_that_was_set_back_while_a_job_worked_gives_no_time_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with set_up(tmp_path) as bench:
+        runner = bench.services.test_runner
+        run_id = await runner.start("loop/0/test", ORDER)
+        async for _ in runner.watch(run_id):
+            pass
+        job = await runner._job(run_id)
+        for hours, seconds in ((1, 3600.0), (-1, 0.0)):
+            job.end_time.FromSeconds(job.start_time.seconds + 3600 * hours)
+            job.end_time.nanos = job.start_time.nanos
+
+            async def answer(_work_id: str, job: Job = job) -> Job:
+                return job
+
+            monkeypatch.setattr(runner, "_job", answer)
+            assert (await runner.state(run_id)).seconds == seconds

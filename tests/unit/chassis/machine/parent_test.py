@@ -30,6 +30,7 @@ SECRETS = (
         "AWS_SECRET_ACCESS_KEY",
         "HF_TOKEN",
         "OPENAI_API_KEY",
+        "DRILLYARD_API_KEY",
         "RAY_AUTH_TOKEN",
         "PGPASSWORD",
         "UV_INDEX_PRIVATE_PASSWORD",
