@@ -166,7 +166,6 @@ def test_an_image_holds_all_that_its_deployable_imports(target: str) -> None:
     [
         *((target, main_module(target)) for target in DEPLOYABLES),
         ("trainer-light", main_module("trainer")),
-        ("trainer-light", "services.trainer.backends.ray_kubernetes"),
         # It looks at the rows of a job before that is made.
         ("trainer-light", "services.trainer.training.preflight.__main__"),
     ],

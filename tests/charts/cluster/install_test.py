@@ -229,6 +229,33 @@ def test_a_dry_run_on_the_server_accepts_every_object_and_stores_none(control_pl
     assert not any(name.startswith("try-") for name in names(control_plane, "deployments"))
 
 
+@pytest.mark.parametrize(
+    ("values", "value", "api"),
+    [
+        ("tls.certManager.issuerRef.name=lab", "tls.certManager.issuerRef", "cert-manager.io/v1"),
+        (
+            "httpRoute.parentRefs[0].name=x,authentication.existingSecret=x,authentication.outsideUrl=https://x.example",
+            "httpRoute.parentRefs",
+            "gateway.networking.k8s.io/v1",
+        ),
+        (
+            f"{ELSEWHERE},autoscaling.prometheusUrl=http://x,services.evaluator.autoscaling.maxReplicas=2,"
+            "services.evaluator.autoscaling.queueAgeSeconds=9",
+            "services.evaluator.autoscaling.queueAgeSeconds",
+            "keda.sh/v1alpha1",
+        ),
+    ],
+)
+def test_what_the_cluster_does_not_know_is_refused_by_its_name(
+    control_plane: ControlPlane, values: str, value: str, api: str
+) -> None:
+    # By it the chart sees that there is a cluster; a namespace gets it soon after its making.
+    within_patience(lambda: "default" in names(control_plane, "serviceaccounts"), "the namespace has its account")
+    arguments = ("install", "try", str(CHART), "--namespace", NAMESPACE, "--set", values)
+    refused = helm(*arguments, kubeconfig=control_plane.kubeconfig)
+    assert f"{value} is set, but this cluster does not know {api}." in refused.stderr
+
+
 def test_a_failing_kubectl_is_not_taken_for_an_answer(control_plane: ControlPlane, tmp_path: Path) -> None:
     with pytest.raises((AssertionError, subprocess.SubprocessError)):
         ControlPlane(tmp_path / "no-kubeconfig").objects("pods", NAMESPACE)

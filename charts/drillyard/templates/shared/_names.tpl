@@ -71,3 +71,12 @@ smoke: [registry, test-runner, evaluator, trainer, feedback]
 {{- define "drillyard.usesVolume" -}}
 {{- if or (empty .Values.database.existingSecret) (empty .Values.artifacts.url) }}true{{ end -}}
 {{- end }}
+
+{{/* Refuses what the cluster does not know; manifests that are rendered without one are not held against any. Takes root, api,
+     value, instead. */}}
+{{- define "drillyard.checkKnown" -}}
+{{- $isCluster := lookup "v1" "ServiceAccount" .root.Release.Namespace "default" -}}
+{{- if and $isCluster (not (.root.Capabilities.APIVersions.Has .api)) -}}
+{{- fail (printf "%s is set, but this cluster does not know %s. Install what brings it, or %s." .value .api .instead) -}}
+{{- end -}}
+{{- end }}
