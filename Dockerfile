@@ -34,7 +34,7 @@ WORKDIR /data
 FROM base AS light
 RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/light.txt \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3]" \
+    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,traces]" \
     && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 
@@ -44,7 +44,7 @@ ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=cuda
 RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/compute.txt --requirement "/requirements/torch-${TORCH}.txt" \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,lm,cluster,parquet]" \
+    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,lm,cluster,parquet,traces]" \
     && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 
@@ -53,7 +53,7 @@ ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=cuda
 RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/ray.txt --requirement "/requirements/torch-${TORCH}.txt" \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster]" \
+    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster,traces]" \
     && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 
@@ -67,7 +67,7 @@ ENTRYPOINT ["tini", "--", "python", "-m", "services.test_runner"]
 FROM base AS trainer-light
 RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/trainer-light.txt \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,cluster,tokenizer]" \
+    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,cluster,tokenizer,traces]" \
     && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "services.trainer"]
@@ -87,7 +87,7 @@ ENTRYPOINT ["tini", "--", "ray"]
 FROM base AS gateway
 RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
     pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/gateway.txt \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[gateway,postgres,s3]" \
+    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[gateway,postgres,s3,traces]" \
     && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
 USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "ui"]

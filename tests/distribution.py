@@ -25,6 +25,8 @@ _LONGEST = (
     "tests/integration/faults/storm_test.py",
     "tests/integration/test_runs/llama_endpoint_test.py",
     "tests/integration/telemetry/metrics_test.py",
+    "tests/integration/telemetry/panels_test.py",
+    "tests/integration/telemetry/traces_test.py",
     "tests/integration/evaluator_test.py",
     "tests/integration/gateway_routes/feedback_way_test.py",
     "tests/integration/test_runs/loaded_models_test.py",

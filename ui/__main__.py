@@ -18,7 +18,7 @@ import uvicorn
 from services.chassis.logs import configure_logs
 from services.chassis.machine.parent import end_with_parent
 from services.chassis.settings import favour_event_loop, forget_proxies, load_settings
-from services.chassis.telemetry import Telemetry, TelemetryServer
+from services.chassis.telemetry import Telemetry, TelemetryServer, traced
 from ui.gateway.settings import GatewaySettings
 
 _GRACE_SECONDS = 3
@@ -33,7 +33,8 @@ def main() -> None:
     configure_logs(service="gateway", level=settings.log_level, log_format=settings.log_format)
     if settings.exit_with_parent:
         end_with_parent()
-    asyncio.run(_serve(settings))
+    with traced("gateway"):
+        asyncio.run(_serve(settings))
 
 
 async def _serve(settings: GatewaySettings) -> None:

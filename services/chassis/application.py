@@ -35,7 +35,7 @@ from services.chassis.machine.garbage import GarbageCollector
 from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
-from services.chassis.telemetry import Telemetry, TelemetryServer
+from services.chassis.telemetry import Telemetry, TelemetryServer, traced
 from services.chassis.waiting import keep_going
 
 JOB_MIGRATIONS = Path(__file__).parent / "jobs" / "migrations"
@@ -228,7 +228,8 @@ def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = 
     favour_event_loop()
     configure_logs(service=name, level=settings.log_level, log_format=settings.log_format)
     try:
-        asyncio.run(_serve(name, settings, wire, migrations))
+        with traced(name):
+            asyncio.run(_serve(name, settings, wire, migrations))
     except ServiceError as error:
         print(f"{name}: {error}", file=sys.stderr)
         sys.exit(2)

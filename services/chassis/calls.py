@@ -21,7 +21,7 @@ from services.chassis.errors import Busy, Internal, InvalidArgument, ServiceErro
 from services.chassis.machine.caller import caller_in, current_caller
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
-from services.chassis.telemetry import Telemetry
+from services.chassis.telemetry import FAULTS, Telemetry, tracing
 from services.chassis.wire import check
 from services.chassis.wire.paging import serialized_page
 
@@ -41,10 +41,7 @@ _log = structlog.get_logger()
 
 def caller_of(context: Context) -> str:
     """Return the name of whom a call is made for: as the peer says, or else the peer's own connection."""
-    for key, value in context.invocation_metadata() or ():
-        if key == CALLER_KEY and isinstance(value, str) and _NAME.fullmatch(value):
-            return value
-    return str(context.peer())
+    return _metadata(context, CALLER_KEY) or str(context.peer())
 
 
 class CallLimit:
@@ -231,44 +228,47 @@ def _stopping() -> Unavailable:
 
 class _Frame:
     def __init__(self, telemetry: Telemetry, limit: CallLimit, service: str, method: str) -> None:
-        self._telemetry = telemetry
-        self._limit = limit
-        self._service = service
-        self._method = method
+        self._telemetry, self._limit = telemetry, limit
+        self._service, self._method, self._name = service, method, f"{service}/{method}"
+        self._is_quiet = service.startswith(_QUIET_SERVICES)
+        # What a training says every two seconds would fill its trace.
+        self._is_traced = not self._is_quiet and method != "ReportAttempt"
         self.caller = ""
 
     @asynccontextmanager
     async def around(self, context: Context) -> AsyncIterator[None]:
-        request_id = _request_id(context)
+        request_id = _metadata(context, REQUEST_ID_KEY) or uuid.uuid4().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
         current_caller.set(self.caller)
         self._telemetry.rpc_started(self._service, self._method)
         start = time.monotonic()
         code = "OK"
-        try:
-            with self._limit.counted(self._service, self._method):
-                yield
-            code = _set_code(context) or code
-        except (asyncio.CancelledError, GeneratorExit):
-            code = "CANCELLED"
-            raise
-        except grpc.aio.AbortError:
-            code = _set_code(context) or "UNKNOWN"
-            raise
-        except Exception as error:
-            known = from_exception(error)
-            code = known.code if known else "INTERNAL"
-            await _abort(context, known or _unknown(error, request_id))
-        finally:
-            seconds = time.monotonic() - start
-            self._telemetry.rpc_ended(self._service, self._method, code=code, seconds=seconds)
-            self._log(code, seconds)
+        parent = _metadata(context, tracing.TRACEPARENT)
+        with tracing.span(self._name, "SERVER", parent=parent, is_wanted=self._is_traced) as facts:
+            try:
+                with self._limit.counted(self._service, self._method):
+                    yield
+                code = _set_code(context) or code
+            except (asyncio.CancelledError, GeneratorExit):
+                code = "CANCELLED"
+                raise
+            except grpc.aio.AbortError:
+                code = _set_code(context) or "UNKNOWN"
+                raise
+            except Exception as error:
+                known = from_exception(error)
+                code = known.code if known else "INTERNAL"
+                await _abort(context, known or _unknown(error, request_id))
+            finally:
+                seconds = time.monotonic() - start
+                self._telemetry.rpc_ended(self._service, self._method, code=code, seconds=seconds)
+                facts.attributes["rpc.response.status_code"], facts.error = code, code if code in FAULTS else ""
+                self._log(code, seconds)
 
     def _log(self, code: str, seconds: float) -> None:
-        if self._service.startswith(_QUIET_SERVICES):
-            return
-        write = _log.debug if code in ("OK", "CANCELLED") else _log.info
-        write("rpc", rpc=f"{self._service}/{self._method}", code=code, seconds=round(seconds, 4))
+        if not self._is_quiet:
+            write = _log.debug if code in ("OK", "CANCELLED") else _log.info
+            write("rpc", rpc=self._name, code=code, seconds=round(seconds, 4))
 
 
 async def _abort(context: Context, error: ServiceError) -> None:
@@ -285,11 +285,12 @@ def _unknown(error: Exception, request_id: str) -> Internal:
     )
 
 
-def _request_id(context: Context) -> str:
+def _metadata(context: Context, name: str) -> str:
+    """Return a name that the call brings with it; empty where it brings none, or something else."""
     for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str) and _NAME.fullmatch(value):
+        if key == name and isinstance(value, str) and _NAME.fullmatch(value):
             return value
-    return uuid.uuid4().hex
+    return ""
 
 
 def _set_code(context: Context) -> str:

@@ -19,6 +19,7 @@ from services.chassis.machine.caller import caller_metadata
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.machine.tls import Pems, TlsFolder, client_credentials
 from services.chassis.status import from_rpc_error
+from services.chassis.telemetry import tracing
 
 REQUEST_ID_KEY = "x-request-id"
 CALLER_KEY = "x-caller"
@@ -244,6 +245,8 @@ def _metadata(own: Any, token: ServiceToken | None) -> grpc.aio.Metadata:
     request_id = structlog.contextvars.get_contextvars().get("request_id")
     if request_id and metadata.get(REQUEST_ID_KEY) is None:
         metadata.add(REQUEST_ID_KEY, str(request_id))
+    for entry in tracing.carried().items():
+        metadata.add(*entry)
     if token:
         metadata.add(*token.metadata)
         for entry in caller_metadata(token):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ from services.lm.folders import check_adapter_folder
 from services.lm.tiny import write_tiny_model
 from tests.fakes.system.registry import TrainerRegistry, serve_registry
 from tests.integration.processes import ServiceProcess, start_service
+from tests.integration.telemetry.collector import Collector, collecting
+from tests.integration.telemetry.prometheus import wait_until
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows
 
 NUM_TRAIN = 12
@@ -39,6 +42,7 @@ class Trainer:
     service: ServiceProcess
     registry: TrainerRegistry
     stub: trainer_service_pb2_grpc.TrainerServiceAsyncStub
+    collector: Collector
     listeners: set[str] = field(default_factory=set)
 
     async def create(self, request_id: str = "", **spec: Any) -> training_job_pb2.TrainingJob:
@@ -77,10 +81,13 @@ async def trainer(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Tra
     write_tiny_model(tmp_path / "tiny", max_positions=8192)
     rows = dataset_rows(NUM_TRAIN) + validation_rows(2)
     async with serve_registry(tmp_path, tmp_path / "tiny", rows) as registry:
-        with start_service("trainer", tmp_path, registry_address=registry.address, dtype="float32") as service:
-            channel = open_channel(service.address)
-            yield Trainer(tmp_path, service, registry, trainer_service_pb2_grpc.TrainerServiceStub(channel))
-            await channel.close()
+        with collecting() as collector, pytest.MonkeyPatch.context() as patch:
+            patch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.endpoint)
+            with start_service("trainer", tmp_path, registry_address=registry.address, dtype="float32") as service:
+                channel = open_channel(service.address)
+                stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
+                yield Trainer(tmp_path, service, registry, stub, collector)
+                await channel.close()
 
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -156,6 +163,21 @@ async def test_two_workers_train_what_one_does_and_the_adapter_is_registered(tra
         checkpoint_pb2.ListCheckpointsRequest(training_job_id=one.training_job_id)
     )
     assert [item.step for item in kept.checkpoints] == [9, 8]
+    await asyncio.to_thread(wait_until, lambda: [spans_of(trainer.collector, job) for job in ended] == [1, 2])
+
+
+def spans_of(collector: Collector, job: training_job_pb2.TrainingJob) -> int:
+    """Count the spans of a job's workers, each below the job's own, below that of the call that made it."""
+    by_id = {span_id: each.span for span_id, each in collector.spans.copy().items()}
+    mine = [span for span in by_id.values() if job.training_job_id in map(_text, span.attributes)]
+    workers = [span for span in mine if span.name == "training worker: attempt"]
+    parents = [by_id.get(span.parent_span_id) for span in workers]
+    callers = [by_id.get(parent.parent_span_id) for parent in parents if parent]
+    return sum(caller is not None and caller.name.endswith("/CreateTrainingJob") for caller in callers)
+
+
+def _text(attribute: Any) -> str:
+    return str(attribute.value.string_value)
 
 
 @pytest.mark.ray

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import Enum
 from typing import TypeAlias
 
@@ -25,6 +26,7 @@ from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobState, Json
 from services.chassis.jobs.store import JobStore
 from services.chassis.status import from_exception
+from services.chassis.telemetry import tracing
 from services.chassis.waiting import waits_told
 
 Function: TypeAlias = Callable[[JobContext], Awaitable[Json]]
@@ -105,6 +107,26 @@ class Attempt:
         self._end_work(_Stop.DRAIN)
 
     async def _do(self) -> Json:
+        job = self.context.job
+        with tracing.span(f"job {job.kind}", "CONSUMER", parent=await self._asked_by()) as facts:
+            waited = (datetime.now(UTC) - job.create_time).total_seconds()
+            facts.attributes |= {"drillyard.job.id": job.job_id, "drillyard.job.attempt": job.attempt}
+            facts.attributes |= {"drillyard.job.seconds_since_created": waited}
+            try:
+                return await self._work_or_clean_up()
+            except JobPaused:
+                facts.error = ""
+                raise
+
+    async def _asked_by(self) -> str:
+        """Return the span of the request that made the job, which its first event keeps."""
+        try:
+            events = await self._store.events(self.context.job.job_id, limit=1) if tracing.is_on() else ()
+        except ServiceError:
+            return ""
+        return str(events[0].payload.get(tracing.TRACEPARENT, "")) if events else ""
+
+    async def _work_or_clean_up(self) -> Json:
         if not self._is_cleanup:
             with waits_told(self._tell_wait):
                 return await self._function(self.context)

@@ -14,6 +14,7 @@ from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import ENDED, QUEUE, Bell, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
+from services.chassis.telemetry import tracing
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 
 MAX_REQUEST_ID = 200
@@ -113,7 +114,7 @@ class JobRequests(ABC):
         async with self._writing() as ledger:
             now = await ledger.now()
             job = Job(chosen_id, kind, JobState.QUEUED, request_id or f"once:{chosen_id}", plain_spec, now, now)
-            created = rules.told(job, now, STATE_EVENT, {"state": str(JobState.QUEUED)})
+            created = rules.told(job, now, STATE_EVENT, {"state": str(JobState.QUEUED), **tracing.carried()})
             existing = await ledger.find(kind, job.request_id)
             if existing is None and await ledger.insert(created.job):
                 await ledger.save(created.job, created.events)

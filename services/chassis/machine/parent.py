@@ -7,6 +7,7 @@ import ctypes
 import hmac
 import math
 import os
+import re
 import secrets
 import select
 import signal
@@ -25,9 +26,11 @@ _PASSED_ON = frozenset(
 )
 _PASSED_ON_PREFIXES = (
     *("LC_", "PYTHON", "COVERAGE_", "MALLOC_", "DRILLYARD_"),
+    # Where spans go; what a process says to be let in there is a secret.
+    "OTEL_",
     *("OMP_", "GOMP_", "KMP_", "MKL_", "OPENBLAS_", "TORCH_", "PYTORCH_", "CUDA_", "NVIDIA_", "HIP_", "ROCR_"),
 )
-_API_KEY = "DRILLYARD_API_KEY"
+_SECRET = re.compile(r"^DRILLYARD_API_KEY$|^OTEL_.*(HEADERS|KEY|CREDENTIAL)")
 _TOKEN_KEY = "x-drillyard-token"
 _TOKEN_SECONDS = 1.0
 
@@ -40,7 +43,7 @@ def child_environment(environment: Mapping[str, str] = os.environ) -> dict[str, 
     return {
         name: value
         for name, value in environment.items()
-        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)) and name != _API_KEY
+        if (name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIXES)) and not _SECRET.search(name)
     }
 
 

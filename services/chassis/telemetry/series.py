@@ -14,7 +14,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 _BUCKETS = (0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 # Codes that say that a service broke, not that its caller was wrong.
-_FAULTS = ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS")
+FAULTS = ("INTERNAL", "UNKNOWN", "UNAVAILABLE", "DATA_LOSS")
 _MAX_REQUEST_BYTES = 8192
 _READ_SECONDS = 5.0
 
@@ -62,7 +62,7 @@ class Telemetry:
         A series that begins with its first event hides that event from every rate.
         """
         for method in methods:
-            for code in ("OK", *_FAULTS):
+            for code in ("OK", *FAULTS):
                 self._requests.labels(service, method, code)
 
     def rpc_started(self, service: str, method: str) -> None:

@@ -16,6 +16,7 @@ import structlog
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError, TooLarge
 from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.chassis.machine.parent import child_environment
+from services.chassis.telemetry import tracing
 from services.lm import worker_protocol as protocol
 from services.test_runner.ports import BackendFaultError
 
@@ -95,7 +96,8 @@ class WorkerProcess:
             BackendFaultError: The worker ended, or loaded for too long.
             ServiceError: The model cannot be loaded.
         """
-        event = await self._read(self._timeouts.load_seconds)
+        with tracing.span("generation worker: load", "CLIENT"):
+            event = await self._read(self._timeouts.load_seconds)
         if not isinstance(event, protocol.Ready):
             raise BackendFaultError(f"The generation worker began with the event {event.event}.")
         return event
@@ -111,16 +113,21 @@ class WorkerProcess:
             BackendFaultError: The worker broke; what was yielded is good.
             ServiceError: The worker refuses the prompts.
         """
-        request = request_of(next(self._ids))
-        try:
-            await self._write(request)
-            async with aclosing(self._events(request.id, self._timeouts.stall_seconds)) as events:
-                async for event in events:
-                    if isinstance(event, protocol.Answer | protocol.Delta | protocol.Progress):
-                        yield event
-        finally:
-            if self._busy_with and not self._is_broken:
-                await self._cancel(request.id)
+        request, num_tokens = request_of(next(self._ids)), 0
+        with tracing.span("generation worker: generate", "CLIENT") as facts:
+            try:
+                await self._write(request)
+                async with aclosing(self._events(request.id, self._timeouts.stall_seconds)) as events:
+                    async for event in events:
+                        if isinstance(event, protocol.Answer):
+                            num_tokens += len(event.token_ids)
+                        if isinstance(event, protocol.Answer | protocol.Delta | protocol.Progress):
+                            yield event
+            finally:
+                counts = {"num_prompts": len(request.prompts), "num_generated_tokens": num_tokens}
+                facts.attributes |= {f"drillyard.{name}": number for name, number in counts.items()}
+                if self._busy_with and not self._is_broken:
+                    await self._cancel(request.id)
 
     async def preview(self, preview: protocol.Preview) -> protocol.Previewed:
         """Return how a prompt, or an answered one, is rendered; the id is given here.

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final
 from pydantic import ConfigDict
 
 from services.chassis.machine.kubernetes.client import Manifest
+from services.chassis.machine.parent import child_environment
 from services.trainer.domain.plan import AttemptPlan
 
 JOB_LABEL: Final = "drillyard.dev/training-job"
@@ -267,6 +268,7 @@ def _container(pods: TrainingPods, name: str, resources: Mapping[str, Any]) -> M
             mount = {"name": "data", "mountPath": f"{pods.data_folder}/{path}", "subPath": path}
             mounts.append({**mount, "readOnly": service == "registry"})
     environment = {"HOME": "/tmp", "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment |= {key: value for key, value in child_environment().items() if key.startswith("OTEL_")}
     return {
         "name": name,
         "image": pods.image,

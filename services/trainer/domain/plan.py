@@ -34,6 +34,7 @@ class AttemptPlan:
         artifacts_url: The store that gets the checkpoints of processes with a disk of their own; empty for others.
         validation_file: Rows to measure by, beside the dataset's own; empty for none.
         stall_seconds: The service ends an attempt that has not moved for so long; 0 is never.
+        traceparent: The span of the job, where spans are made.
         suites: Whose cases may not be among the rows; none on a later attempt, or where that is allowed.
     """
 
@@ -59,6 +60,7 @@ class AttemptPlan:
     stall_seconds: float = 0.0
     suites: tuple[SuiteFile, ...] = ()
     validation_file: str = ""
+    traceparent: str = ""
 
     def to_json(self) -> str:
         """Return the plan as one line."""

@@ -10,6 +10,7 @@ from functools import partial
 
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import Job, JobContext, JobPaused, Json
+from services.chassis.telemetry import tracing
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
 from services.lm.process import usable_cores
@@ -192,6 +193,7 @@ class TrainingJobWork:
             stall_seconds=self._limits.stall_seconds,
             suites=places.suites,
             validation_file=places.validation,
+            **tracing.carried(),
             tls_folder=self._limits.tls_folder,
             report_name=self._limits.report_name,
         )

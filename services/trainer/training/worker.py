@@ -11,6 +11,7 @@ import torch
 from ray.train import ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from services.chassis.telemetry import tracing
 from services.lm.errors import LmError
 from services.lm.process import give_back_memory
 from services.trainer.domain.attempt import AttemptOutcome, TrainingJobPhase
@@ -61,6 +62,19 @@ def do(
     Raises:
         Exception: It has failed, which is reported; this process cannot do another plan.
     """
+    tracing.begin("training-worker")
+    try:
+        with tracing.span("training worker: attempt", parent=plan.traceparent) as facts:
+            facts.attributes |= {"drillyard.job.id": plan.training_job_id, "drillyard.attempt": plan.attempt}
+            facts.attributes |= {"drillyard.rank": workers.rank, "drillyard.num_workers": workers.num_workers}
+            return _done(plan, workers, is_stopped, device)
+    finally:
+        tracing.flush()
+
+
+def _done(
+    plan: AttemptPlan, workers: Workers, is_stopped: Callable[[], bool], device: torch.device | None
+) -> AttemptOutcome:
     reporter = Reporter(plan, is_stopped=is_stopped) if workers.rank == 0 else Silence(is_stopped)
     try:
         workers = workers.on(device or _device_of(plan, workers))

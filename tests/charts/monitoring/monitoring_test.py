@@ -17,7 +17,7 @@ from services.feedback.telemetry import FeedbackTelemetry
 from services.registry.telemetry import RegistryTelemetry
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.trainer.telemetry import TrainerTelemetry
-from tests.charts.tools import CHART, of_kind, profile_values, render, run_program
+from tests.charts.tools import CHART, DEPLOYABLES, of_kind, profile_values, render, run_program
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.openai import routes as openai_routes
 
@@ -170,3 +170,23 @@ def test_every_alert_has_its_runbook_and_is_tried() -> None:
 def test_alerts_fire_when_they_should_and_only_then() -> None:
     done = run_program("promtool", "test", "rules", *map(str, RULE_TESTS))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_traces_are_off_until_a_collector_is_named_and_its_key_comes_from_a_secret() -> None:
+    named = {"endpoint": "http://collector:4318", "existingSecret": "collector"}
+    for traces, expected in ({}, 0), (named, len(DEPLOYABLES)):
+        manifests = render("--set-json", f"monitoring.traces={json.dumps(traces)}")
+        containers = [
+            deployment["spec"]["template"]["spec"]["containers"][0]
+            for deployment in of_kind(manifests, "Deployment").values()
+        ]
+        environments = [{entry["name"]: entry for entry in container["env"]} for container in containers]
+        told = [environment for environment in environments if "OTEL_EXPORTER_OTLP_ENDPOINT" in environment]
+        assert len(told) == expected
+        for environment in told:
+            assert environment["OTEL_TRACES_SAMPLER_ARG"]["value"] == "0.1"
+            key = {"name": "collector", "key": "headers"}
+            assert environment["OTEL_EXPORTER_OTLP_HEADERS"] == {
+                "name": "OTEL_EXPORTER_OTLP_HEADERS",
+                "valueFrom": {"secretKeyRef": key},
+            }

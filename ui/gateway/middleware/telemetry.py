@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from services.chassis.telemetry import Telemetry
+from services.chassis.telemetry import Telemetry, tracing
 
 _BUCKETS = (0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 30.0)
 _PREFIXES = ("/api/v1", "/v1")
@@ -56,13 +56,22 @@ class HttpTelemetry:
 
         start = time.monotonic()
         self._in_flight.inc()
-        try:
-            await self._app(scope, receive, noting)
-        finally:
-            self._in_flight.dec()
-            labels = (scope["method"] if scope["method"] in _METHODS else "other", _route(scope))
-            self._requests.labels(*labels, str(status)).inc()
-            self._seconds.labels(*labels).observe(time.monotonic() - start)
+        method = scope["method"] if scope["method"] in _METHODS else "other"
+        with tracing.span(method, "SERVER", parent=_traceparent(scope)) as facts:
+            try:
+                await self._app(scope, receive, noting)
+            finally:
+                self._in_flight.dec()
+                labels = (method, _route(scope))
+                self._requests.labels(*labels, str(status)).inc()
+                self._seconds.labels(*labels).observe(time.monotonic() - start)
+                facts.name, facts.error = " ".join(labels), str(status) if status >= 500 else ""
+                facts.attributes |= {"http.route": labels[1], "http.response.status_code": status}
+
+
+def _traceparent(scope: Scope) -> str:
+    name = tracing.TRACEPARENT.encode()
+    return next((value.decode("latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 def _route(scope: Scope) -> str:

@@ -62,6 +62,13 @@
 {{- $called := include "drillyard.fullname" (dict "root" $root "name" .) -}}
 {{- $_ := set $own (printf "%s_%s_ADDRESS" $prefix (include "drillyard.prefix" (dict "name" .))) (printf "%s:50051" $called) -}}
 {{- end -}}
+{{- $traces := default (dict) $root.Values.monitoring.traces -}}
+{{- with $traces.endpoint -}}
+{{- $_ := set $own "OTEL_EXPORTER_OTLP_ENDPOINT" . -}}
+{{- $_ := set $own "OTEL_TRACES_SAMPLER" $traces.sampler -}}
+{{- $_ := set $own "OTEL_TRACES_SAMPLER_ARG" $traces.samplerArgument -}}
+{{- $_ := set $own "OTEL_RESOURCE_ATTRIBUTES" (printf "k8s.namespace.name=%s,service.namespace=%s" $root.Release.Namespace $root.Release.Name) -}}
+{{- end -}}
 {{- range $key, $value := default (dict) .values.env -}}
 {{- if not (kindIs "invalid" $value) }}{{ $_ := set $own $key $value }}{{ end -}}
 {{- end -}}
@@ -73,6 +80,11 @@
 {{- range $key, $value := $own }}
 - name: {{ $key }}
   value: {{ $value | quote }}
+{{- end }}
+{{- if and $traces.endpoint $traces.existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef: {name: {{ $traces.existingSecret }}, key: headers}
 {{- end }}
 {{- if and $root.Values.database.existingSecret (or (ne $name "gateway") $root.Values.authentication.existingSecret) }}
 - name: {{ $prefix }}_DATABASE_URL

@@ -34,13 +34,23 @@ SECRETS = (
         "RAY_AUTH_TOKEN",
         "PGPASSWORD",
         "UV_INDEX_PRIVATE_PASSWORD",
+        "OTEL_EXPORTER_OTLP_HEADERS",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS",
+        "OTEL_EXPORTER_OTLP_CLIENT_KEY",
     ),
     *("TEST_RUNNER_SECRET_LAB", "REGISTRY_DATABASE_URL", "TRAINER_TOKEN_FILE", "https_proxy", "ALL_PROXY"),
 )
 
 
 def test_a_child_inherits_no_secret_and_what_it_needs_to_run() -> None:
-    needed = {"PATH": "/bin", "HOME": "/h", "LC_ALL": "C", "PYTHONPATH": "/p", "CUDA_VISIBLE_DEVICES": "0"}
+    needed = {
+        "PATH": "/bin",
+        "HOME": "/h",
+        "LC_ALL": "C",
+        "PYTHONPATH": "/p",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "OTEL_SDK": "x",
+    }
     assert child_environment(needed | dict.fromkeys(SECRETS, "canary")) == needed
 
 
