@@ -39,14 +39,14 @@ class Facts:
 class _Spans:
     """What makes and sends the spans of this process."""
 
-    def __init__(self, part: str) -> None:
+    def __init__(self, part: str, environment: Mapping[str, str]) -> None:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
         from opentelemetry.sdk.resources import Resource
         from opentelemetry.sdk.trace import TracerProvider
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-        named = "OTEL_SERVICE_NAME" in os.environ or "service.name=" in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+        named = "OTEL_SERVICE_NAME" in environment or "service.name=" in environment.get("OTEL_RESOURCE_ATTRIBUTES", "")
         own = {"drillyard.part": part} | ({} if named else {"service.name": f"drillyard-{part}"})
         # Its own end at exit would wait for a collector that is away.
         self.provider = TracerProvider(resource=Resource.create(own), shutdown_on_exit=False)
@@ -68,17 +68,17 @@ class _Spans:
 _making: list[_Spans] = []
 
 
-def begin(part: str) -> None:
+def begin(part: str, environment: Mapping[str, str] = os.environ) -> None:
     """Make and send spans from now on, if the environment names an endpoint; `part` is who this process is.
 
     The variables are those of OpenTelemetry: `OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_TRACES_SAMPLER` and so on.
     """
-    switches = (os.environ.get("OTEL_SDK_DISABLED", "").lower(), os.environ.get("OTEL_TRACES_EXPORTER"))
-    is_wanted = any(os.environ.get(name) for name in _ENDPOINTS) and not {"true", "none"}.intersection(switches)
+    switches = (environment.get("OTEL_SDK_DISABLED", "").lower(), environment.get("OTEL_TRACES_EXPORTER"))
+    is_wanted = any(environment.get(name) for name in _ENDPOINTS) and not {"true", "none"}.intersection(switches)
     if _making or not is_wanted:
         return
     try:
-        _making.append(_Spans(part))
+        _making.append(_Spans(part, environment))
     except Exception as error:
         # Who cannot be watched works all the same.
         next_step = "Install drillyard[traces], and look at the OTEL_ variables."
