@@ -95,12 +95,6 @@ element.addEventListener('change', (event) => {
   const {files, webkitdirectory} = event.target;
   if (files?.length) run(files, webkitdirectory);
 });
-element.addEventListener('keydown', (event) => {
-  const label = event.target.closest('label');
-  if (!label || !['Enter', ' '].includes(event.key)) return;
-  event.preventDefault();
-  label.click();
-});
 element.addEventListener('click', (event) => { if (event.target.closest('[data-stop]')) stopped = true; });
 """
 
