@@ -30,6 +30,12 @@ _SECONDARY = {
     "button_secondary_text_color": "var(--dy-ink)",
     "button_secondary_text_color_dark": "var(--dy-ink)",
 }
+# Gradio's own greys are too light for their paper.
+_SOFT = {
+    f"{name}{theme}": "var(--dy-soft)"
+    for name in ("block_info_text_color", "body_text_color_subdued", "input_placeholder_color")
+    for theme in ("", "_dark")
+}
 
 
 def make_theme() -> gr.themes.Base:
@@ -51,12 +57,6 @@ def make_theme() -> gr.themes.Base:
         block_title_text_weight="600",
         block_title_text_size="13px",
         block_info_text_size="12px",
-        block_info_text_color="var(--dy-soft)",
-        block_info_text_color_dark="var(--dy-soft)",
-        body_text_color_subdued="var(--dy-soft)",
-        body_text_color_subdued_dark="var(--dy-soft)",
-        input_placeholder_color="var(--dy-soft)",
-        input_placeholder_color_dark="var(--dy-soft)",
         input_background_fill="var(--dy-card)",
         input_background_fill_dark="var(--dy-paper)",
         input_border_color="var(--dy-line)",
@@ -70,6 +70,7 @@ def make_theme() -> gr.themes.Base:
         button_primary_text_color="#ffffff",
         button_border_width="1px",
         **_SECONDARY,
+        **_SOFT,
         button_large_text_weight="600",
         button_large_radius="10px",
         shadow_drop="none",
