@@ -116,6 +116,16 @@ def test_every_pod_mounts_the_certificate_by_which_it_reports() -> None:
         assert (mounts["service-token"], mounts["tls"]) == (TOKEN_FOLDER, TLS_FOLDER)
 
 
+def test_every_pod_is_told_where_spans_go_and_no_key_to_that_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", "authorization=canary")
+    cluster = ray_job(plan_of(), PODS)["spec"]["rayClusterSpec"]
+    for template in (cluster["headGroupSpec"]["template"], cluster["workerGroupSpecs"][0]["template"]):
+        told = {entry["name"]: entry["value"] for entry in template["spec"]["containers"][0]["env"]}
+        assert told["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://collector:4318"
+        assert "OTEL_EXPORTER_OTLP_HEADERS" not in told
+
+
 def test_the_plan_comes_whole_through_a_shell() -> None:
     *command, encoded = shlex.split(ray_job(plan_of(), PODS)["spec"]["entrypoint"])
     assert command == ["python", "-m", "services.trainer.training.processes.pod"]
