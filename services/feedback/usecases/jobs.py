@@ -111,6 +111,7 @@ class FeedbackUseCases:
             AlreadyExists: The request id was used with another spec.
         """
         _check_places(spec)
+        _check_endpoint(spec)
         earlier = await self._shipments.find(request_id)
         inputs = earlier.inputs if earlier else await self._resolve(spec)
         profile = profile_of(inputs.suite.profile_id)
@@ -157,6 +158,16 @@ def _with_prompt_sizes(guardrails: Sequence[Guardrail], inputs: Inputs) -> tuple
         replace(item, prompt_size=prompt_size_of(item.prompt_size, known, f"guardrails[{place}].prompt_size"))
         for place, (item, known) in enumerate(zip(guardrails, sizes, strict=True))
     )
+
+
+def _check_endpoint(spec: ShipmentSpec) -> None:
+    for name, what in (("base_url", "address"), ("model", "name of the model there")):
+        if spec.endpoint is not None and not spec.endpoint.get(name):
+            raise InvalidArgument(
+                f"The endpoint at which the form is served has no {what}.",
+                "Give both, or leave the endpoint out to have the form served here.",
+                field=f"spec.endpoint.{name}",
+            )
 
 
 def _check_places(spec: ShipmentSpec) -> None:

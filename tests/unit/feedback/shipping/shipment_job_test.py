@@ -119,6 +119,12 @@ async def test_a_fault_is_refused_by_its_step_and_class_and_nothing_is_published
     assert step is GateStep.SUITE or set(bench.world.test_runner.bodies) <= set(bench.world.test_runner.cancelled)
 
 
+@pytest.mark.parametrize("endpoint", [{"base_url": "http://vllm.test/v1"}, {"model": "roo-lora"}])
+async def test_an_endpoint_needs_an_address_and_the_name_of_the_model_there(endpoint: dict[str, str]) -> None:
+    with pytest.raises(InvalidArgument, match="The endpoint at which the form is served has no"):
+        await Bench().create(endpoint=endpoint)
+
+
 async def test_a_form_that_is_served_elsewhere_is_asked_there_for_its_prompts_and_the_suite() -> None:
     bench, endpoint = Bench(), {"base_url": "http://vllm.test/v1", "model": "roo-lora"}
     bench.world.forms.known_run = "run-known"
