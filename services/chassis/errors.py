@@ -85,6 +85,10 @@ class DatabaseAway(Unavailable):
     """The service's own database does not answer, or stayed locked."""
 
 
+class DatabaseDamaged(DatabaseAway):
+    """The service's own database holds bytes that it did not write, and a person must mend it."""
+
+
 class DatabaseFull(ResourceExhausted):
     """The disk of the service's own database has no room or cannot be written."""
 

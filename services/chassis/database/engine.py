@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 
 from services.chassis.database import sqlite
 from services.chassis.database.lease import check_lease
-from services.chassis.errors import DatabaseAway, DatabaseFull, InvalidArgument, ServiceError
+from services.chassis.errors import DatabaseAway, DatabaseDamaged, DatabaseFull, InvalidArgument, ServiceError
 from services.chassis.status import no_space
 
 LEASE_SECONDS = 30.0
@@ -44,6 +44,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._lock_fd = lock_fd
         self._place = place
+        self._damage: DatabaseDamaged | None = None
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[Any] | None = None
         self._binds = {
@@ -136,7 +137,10 @@ class Database:
 
         Raises:
             DatabaseAway: It does not.
+            DatabaseDamaged: Its file was found to be damaged, by this or any other call since it was opened.
         """
+        if self._damage:
+            raise self._damage
         async with self.reading() as session:
             await session.execute(text("SELECT 1"))
 
@@ -186,6 +190,12 @@ class Database:
             return no_space(self._place, DatabaseFull)
         if "readonly database" in reason or "read-only" in reason:
             return no_space(f"{self._place}, which cannot be written,", DatabaseFull)
+        if sqlite.is_damage(error.orig):
+            self._damage = DatabaseDamaged(
+                f"The database in {self._place} is damaged ({reason}).",
+                "Stop the service, put a backup of the file in its place, and start it again.",
+            )
+            return self._damage
         if "is locked" in reason or "is busy" in reason:
             return DatabaseAway(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
         if type(error).__name__ == "DataError":

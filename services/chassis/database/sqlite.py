@@ -143,6 +143,11 @@ def configure(busy_seconds: float, connection: Any, _record: object) -> None:
     cursor.close()
 
 
+def is_damage(error: BaseException | None) -> bool:
+    """Whether SQLite says that the file is none of its own, or not as it left it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
 def begin(connection: Connection) -> None:
     """Begin a transaction, with the write lock unless the connection's option `READ_ONLY` is set."""
     read_only = connection.get_execution_options().get(READ_ONLY, False)

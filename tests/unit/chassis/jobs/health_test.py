@@ -1,17 +1,20 @@
 """What keeps a service from its work is told by its health, waited out, or ends the service."""
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, closing
 from functools import partial
 from pathlib import Path
 
 import httpx2
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
 from services.chassis.application import Application, assemble
 from services.chassis.database.lease import HeldLease, boot_seconds
-from services.chassis.errors import LeaseOver
+from services.chassis.errors import DatabaseAway, DatabaseDamaged, LeaseOver
 from services.chassis.jobs import Job, JobContext, JobState, Json
 from services.chassis.jobs.bell import QUEUE
 from services.chassis.machine.guarded_http import open_client
@@ -107,6 +110,63 @@ async def test_a_service_that_can_claim_no_job_ends_after_some_tries(
         await application.wait_for_failure()
     assert isinstance(caught.value.exceptions[0], KeyError)
     assert not application.jobs.runner.is_claiming
+
+
+@pytest.mark.parametrize("first_damaged", [0, 4096], ids=["not a database", "malformed"])
+async def test_a_damaged_database_is_told_by_health_log_and_answers_with_what_to_do(
+    application: Application, tmp_path: Path, first_damaged: int
+) -> None:
+    store, path = application.jobs.store, Path(application.database.engine.url.database or "")
+    kept = await store.create("other", "r", {})
+    await application.jobs.runner.start()
+    await until(lambda: application.server.is_serving)
+    with capture_logs() as records:
+        await damage(application, path, first_damaged)
+        store.bell.ring(QUEUE)
+        await until(lambda: not application.server.is_serving and not application.jobs.runner.is_claiming)
+    told = [record["reason"] for record in records if record["event"] == "jobs_not_claimed"]
+    assert all(f"{path.parent} is damaged" in reason and "backup" in reason for reason in told) and told
+    assert "task_broke" not in {record["event"] for record in records}
+    with pytest.raises(DatabaseDamaged, match="Stop the service, put a backup"):
+        await store.get(kept.job_id)
+    await application.stop()
+    with pytest.raises(DatabaseDamaged, match="backup"):
+        await assemble("health", Settings(data_dir=tmp_path))
+
+
+async def damage(application: Application, path: Path, first_damaged: int) -> None:
+    def overwrite() -> None:
+        with closing(sqlite3.connect(path)) as connection:
+            assert connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+            content = path.read_bytes()
+            with path.open("r+b") as file:
+                file.write(content[:first_damaged].ljust(len(content), b"\xff"))
+
+    await asyncio.to_thread(overwrite)
+    # Connections that were open before have pages of their own, and no file of a few pages has others.
+    await application.database.engine.dispose()
+
+
+async def test_jobs_are_claimed_again_once_the_database_has_a_connection_to_spare(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = application.jobs.store
+    await application.jobs.runner.start()
+    await until(lambda: application.server.is_serving)
+    async with AsyncExitStack() as stack:
+        for _ in range(10):
+            session = await stack.enter_async_context(application.database.reading())
+            await session.execute(text("SELECT 1"))
+        monkeypatch.setattr(application.database.engine.pool, "_timeout", 0.1)
+        store.bell.ring(QUEUE)
+        await until(lambda: not application.jobs.runner.is_claiming and not application.server.is_serving)
+        with pytest.raises(DatabaseAway, match="does not answer"):
+            await store.create("x", "r", {})
+    job_id = (await store.create("x", "r", {})).job_id
+    async with asyncio.timeout(60):
+        while (await store.get(job_id)).state is not JobState.SUCCEEDED:
+            await asyncio.sleep(0.02)
+    await until(lambda: application.server.is_serving)
 
 
 async def test_a_task_whose_lease_is_over_neither_writes_nor_asks_an_endpoint(application: Application) -> None:
