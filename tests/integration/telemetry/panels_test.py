@@ -59,8 +59,9 @@ def gateway(system: SystemProcess) -> Iterator[ServiceProcess]:
 def prometheus(system: SystemProcess, gateway: ServiceProcess, tmp_path: Path) -> Iterator[Prometheus]:
     """A Prometheus that has scraped services and gateway before they work, since a rate needs a value before."""
     targets = {**system.metrics_addresses, "gateway": gateway.metrics_address}
-    with run_prometheus(tmp_path, targets) as running:
-        running.wait_for("up", {name.replace("_", "-"): 1.0 for name in targets})
+    # Five services answer in one process: on a busy machine that may take them a second.
+    with run_prometheus(tmp_path, targets, scrape_every="3s") as running:
+        running.wait_for("max_over_time(up[10m])", {name.replace("_", "-"): 1.0 for name in targets})
         yield running
 
 

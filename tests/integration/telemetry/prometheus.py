@@ -60,8 +60,8 @@ class Prometheus:
 
 
 @contextmanager
-def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus]:
-    (folder / "prometheus.yml").write_text(yaml.safe_dump(scrape_config(targets)))
+def run_prometheus(folder: Path, targets: dict[str, str], scrape_every: str = "500ms") -> Iterator[Prometheus]:
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(scrape_config(targets, scrape_every)))
     with (folder / "prometheus.log").open("w") as log:
         process = subprocess.Popen(
             [
@@ -82,11 +82,11 @@ def run_prometheus(folder: Path, targets: dict[str, str]) -> Iterator[Prometheus
         process.wait(20)
 
 
-def scrape_config(targets: dict[str, str]) -> dict[str, Any]:
+def scrape_config(targets: dict[str, str], scrape_every: str) -> dict[str, Any]:
     """The scrapes that the chart's ServiceMonitor asks for: the same jobs and labels."""
     part_of = {"app_kubernetes_io_part_of": "drillyard"}
     return {
-        "global": {"scrape_interval": "500ms", "scrape_timeout": "500ms", "evaluation_interval": "1s"},
+        "global": {"scrape_interval": scrape_every, "scrape_timeout": scrape_every, "evaluation_interval": "1s"},
         "rule_files": [str(path) for path in RULES],
         "scrape_configs": [
             {"job_name": name.replace("_", "-"), "static_configs": [{"targets": [address], "labels": part_of}]}
