@@ -86,7 +86,7 @@ def judge_training(databases: Databases, judgement: Judgement, data_dir: Path) -
     results: dict[str, list[str]] = {}
     for row in databases.read("registry", "SELECT produced_by, artifact_uri FROM model_versions"):
         results.setdefault(row["produced_by"].removeprefix("training_job:"), []).append(row["artifact_uri"])
-    for job in databases.read("trainer", "SELECT job_id, state, spec, result FROM jobs"):
+    for job in databases.read("trainer", "SELECT job_id, state, spec, result FROM jobs WHERE kind = 'training_job'"):
         job_id = job["job_id"]
         judgement.looked_at["training steps"] += len(steps.get(job_id, ()))
         judgement.looked_at["training attempts"] += len(outcomes.get(job_id, ()))

@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import httpx2
+import structlog
 
-from services.chassis.errors import AlreadyExists
+from services.chassis.errors import AlreadyExists, ServiceError
 from services.chassis.jobs import Job, JobRunner, Json, SqlJobStore
 from services.chassis.jobs.bell import ENDED
 from services.chassis.machine.garbage import Garbage
@@ -28,6 +29,7 @@ _KEPT = timedelta(days=7)
 _AT_ONCE = 32
 _MAX_RESULT_CHARACTERS = 4096
 _ENABLED = "webhook.enabled"
+_log = structlog.get_logger()
 
 
 class Notices:
@@ -59,11 +61,15 @@ class Notices:
         self._told: dict[str, datetime] = {}
 
     async def keep_telling(self) -> None:
-        """Tell for as long as the service runs."""
-        await self.begin()
+        """Tell for as long as the service runs; a database that is away is looked into later."""
         with self._store.bell.listen(ENDED) as listener:
             while True:
-                await self.tell()
+                try:
+                    if len(self._begins) < len(self._webhooks):
+                        await self.begin()
+                    await self.tell()
+                except ServiceError as error:
+                    _log.warning("webhooks_not_told", reason=str(error))
                 await listener.wait(_LOOK_SECONDS)
 
     async def begin(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,6 +19,7 @@ class Receiver:
     """A server that takes notices, and first refuses as many as it should."""
 
     def __init__(self) -> None:
+        self.is_taking: Callable[[str], bool] = lambda message_id: True
         self.taken: list[tuple[dict[str, str], str]] = []
         self.statuses: list[int] = []
         receiver = self
@@ -27,6 +28,8 @@ class Receiver:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"])).decode()
                 status = receiver.statuses.pop(0) if receiver.statuses else 204
+                if not receiver.is_taking(self.headers["webhook-id"]):
+                    status = 503
                 receiver.taken.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 self.send_response(status)
                 self.send_header("content-length", "0")

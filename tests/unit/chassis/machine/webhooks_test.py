@@ -6,17 +6,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from services.chassis.application import JOB_MIGRATIONS
-from services.chassis.errors import FailedPrecondition, ServiceError
+from services.chassis.errors import DatabaseAway, FailedPrecondition, ServiceError
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, SqlJobStore, watch
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
+from services.chassis.machine.webhooks import notices
 from services.chassis.machine.webhooks.delivery import DELIVERY_KIND, DeliveryJob, signature, signing_key
 from services.chassis.machine.webhooks.notices import Notices, old_deliveries, wired_notices
 from services.chassis.settings import ServiceSettings, Webhook
@@ -121,6 +123,31 @@ async def test_each_end_is_told_once_to_who_wants_it(store: SqlJobStore, receive
     assert by_type["job.succeeded"]["result"] == {"made": "a@1"} and by_type["goal.missed"]["by"] == 1
     assert (by_type["job.failed"]["job_id"], by_type["job.failed"]["problem"]) == (failed.job_id, "It broke.")
     assert [message["type"] for message in messages].count("webhook.enabled") == 2
+    await process.stop()
+
+
+async def test_a_database_that_is_away_again_and_again_is_waited_for(
+    store: SqlJobStore, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "_LOOK_SECONDS", 0.01)
+    process = Process(store, hook(receiver))
+    await process.runner.start()
+    num_calls, create, look = 0, store.create, store.ended_since
+
+    async def away(call: Any, *args: Any) -> Any:
+        nonlocal num_calls
+        num_calls += 1
+        if num_calls < 10 or 12 < num_calls < 20:
+            raise DatabaseAway("The database is away.", "Try again.")
+        return await call(*args)
+
+    monkeypatch.setattr(store, "create", partial(away, create))
+    monkeypatch.setattr(store, "ended_since", partial(away, look))
+    telling = asyncio.create_task(process.notices.keep_telling())
+    while not (num_calls > 20 and receiver.taken):
+        assert not telling.done()
+        await asyncio.sleep(0.01)
+    telling.cancel()
     await process.stop()
 
 
