@@ -7,9 +7,10 @@ import random
 import struct
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from services.registry.importers.safetensors_header import HeaderError, read_siz
 from services.registry.importers.suites.bfcl import read_bfcl
 from services.registry.importers.suites.prompts import read_prompts
 from services.registry.usecases.dataset import row_of
+from tests.fuzz.edges import kept_inputs
 from tests.fuzz.tally import Tally
 from tests.fuzz.values import flipped, line
 from tests.unit.registry.model_folders import write_safetensors
@@ -36,7 +38,7 @@ _REFUSALS = (LineError, InvalidArgument)
 
 
 def fuzz_file(target: str, num_inputs: int, seed: int, tally: Tally) -> None:
-    """Read so many files.
+    """Read so many files, those that are kept first.
 
     Args:
         target: One of `TARGETS`.
@@ -50,9 +52,7 @@ def fuzz_file(target: str, num_inputs: int, seed: int, tally: Tally) -> None:
     tally.aim(target, num_inputs)
     with tempfile.TemporaryDirectory(prefix="drillyard-fuzz-") as folder:
         path = Path(folder) / "file"
-        draw = make(Path(folder))
-        for _ in range(num_inputs):
-            content = draw(chance)
+        for content in islice(_inputs(target, make(Path(folder)), chance), num_inputs):
             path.write_bytes(content)
             begin, outcome = time.process_time(), "read"
             try:
@@ -61,11 +61,17 @@ def fuzz_file(target: str, num_inputs: int, seed: int, tally: Tally) -> None:
                 outcome = "refused"
             except Exception as error:
                 # Whatever it is, it is what is looked for.
-                tally.add_fault(f"{target}: {type(error).__name__}: {str(error)[:200]}", content)
+                tally.add_fault(target, f"{type(error).__name__}: {str(error)[:200]}", content)
                 outcome = "broken"
             if (seconds := time.process_time() - begin) > MOST_SECONDS:
-                tally.add_fault(f"{target}: read for {seconds:.1f} s of CPU time", content)
+                tally.add_fault(target, f"read for {seconds:.1f} s of CPU time", content)
             tally.outcomes[target][outcome] += 1
+
+
+def _inputs(target: str, draw: Callable[[random.Random], bytes], chance: random.Random) -> Iterator[bytes]:
+    yield from kept_inputs(target)
+    while True:
+        yield draw(chance)
 
 
 def _safetensors(folder: Path) -> Callable[[random.Random], bytes]:

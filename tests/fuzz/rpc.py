@@ -13,11 +13,11 @@ from drillyard.evaluator.v1 import evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2
 from drillyard.registry.v1 import registry_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
-from drillyard.trainer.v1 import attempt_pb2, checkpoint_pb2, trainer_service_pb2
+from drillyard.trainer.v1 import trainer_service_pb2
 from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from tests.fuzz.edges import kept_inputs
 from tests.fuzz.messages import fill
 from tests.fuzz.tally import Tally
 from tests.fuzz.values import flipped
@@ -32,16 +32,6 @@ SERVICES: dict[str, ServiceDescriptor] = {
         ("trainer", trainer_service_pb2),
         ("feedback", feedback_service_pb2),
     )
-}
-# What once met an error of the program, by method: bytes that are no message, and a time before all time.
-KEPT: dict[str, bytes] = {
-    "GetModel": b"\x0a\xff",
-    "GetTestRun": b"\x0a\x02\xc3\x28",
-    "JudgeStream": b"\x0a\xff",
-    "WatchLoop": b"\x0a\xff",
-    "ReportAttempt": attempt_pb2.ReportAttemptRequest(
-        training_job_id="x", checkpoints=[checkpoint_pb2.Checkpoint(create_time=Timestamp(nanos=-1))]
-    ).SerializeToString(),
 }
 _FORBIDDEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DATA_LOSS)
 # What the client says instead of the refusal that it received while it was writing (findings/grpc-aio-loses-*).
@@ -83,7 +73,7 @@ async def _fuzz_service(name: str, address: str, calls: Iterator[Call], tally: T
 
 
 def _calls(service: ServiceDescriptor, count: int, chance: random.Random, known: Sequence[str]) -> Iterator[Call]:
-    kept = [(method, [KEPT[method.name]]) for method in service.methods if method.name in KEPT]
+    kept = [(method, [content]) for method in service.methods for content in kept_inputs(f"rpc/{method.name}")]
     yield from kept[:count]
     for number in range(count - len(kept)):
         method = service.methods[number % len(service.methods)]
@@ -105,7 +95,7 @@ async def _code(channel: grpc.aio.Channel, method: MethodDescriptor, messages: l
         if details == _LOST and (error.debug_error_string() or "").startswith(_WRITE_FAILED):
             return "status lost"
         if error.code() in _FORBIDDEN_CODES or any(trace in details for trace in _CODE_TRACES):
-            tally.add_fault(f"{path}: {error.code().name}: {details[:300]}", b"".join(messages))
+            tally.add_fault(f"rpc/{method.name}", f"{error.code().name}: {details[:300]}", b"".join(messages))
         return error.code().name
     return "OK"
 

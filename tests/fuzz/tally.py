@@ -33,13 +33,14 @@ class Tally:
         """Take note of how many inputs a target is to get."""
         self._aims[target] = num_inputs
 
-    def add_fault(self, sentence: str, content: bytes) -> None:
-        """Take note of a fault, and keep the input of the first of its kind."""
-        kind = re.sub(r"\d+|'[^']*'", "…", sentence)
+    def add_fault(self, target: str, sentence: str, content: bytes) -> None:
+        """Take note of a fault, and keep the input of the first of its kind in the folder of its target."""
+        kind = f"{target}: " + re.sub(r"\d+|'[^']*'", "…", sentence)
         self.faults[kind] += 1
         if self.faults[kind] == 1:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            (self._folder / hashlib.sha256(content).hexdigest()[:16]).write_bytes(content)
+            path = self._folder / target / hashlib.sha256(content).hexdigest()[:16]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
     @contextmanager
     def telling(self, path: Path) -> Iterator[None]:

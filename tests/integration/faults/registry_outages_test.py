@@ -1,7 +1,8 @@
-"""A training that has ended waits for a real registry that is full or frozen, says so, and is registered once."""
+"""A training that has ended waits for a real registry that is full, frozen or slow, and is registered once."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -15,9 +16,11 @@ from drillyard.registry.v1 import registry_service_pb2_grpc
 from drillyard.trainer.v1 import trainer_service_pb2_grpc, training_job_pb2, training_spec_pb2
 
 from services.chassis.channel import open_channel
+from services.registry.domain.model import ModelVersion, ModelVersionDraft
+from services.registry.usecases.model import ModelUseCases
 from services.trainer import __main__ as trainer
 from services.trainer.domain.plan import AttemptPlan
-from tests.fakes.system.registry import TrainerRegistry
+from tests.fakes.system.registry import TrainerRegistry, serve_registry
 from tests.fakes.system.services import started
 from tests.fakes.system.training import MadeUpTraining
 from tests.integration.processes import ServiceProcess, start_service
@@ -76,14 +79,15 @@ async def registry_calls(process: ServiceProcess, folder: Path) -> AsyncIterator
 
 
 @asynccontextmanager
-async def training(folder: Path, disk: Path, registry_address: str) -> AsyncIterator[Training]:
+async def training(
+    folder: Path, backend: MadeUpTraining, registry_address: str, call_seconds: float = 0.3
+) -> AsyncIterator[Training]:
     settings = trainer.TrainerSettings(
-        data_dir=folder, registry_address=registry_address, call_seconds=0.3, drain_grace_seconds=0.2
+        data_dir=folder, registry_address=registry_address, call_seconds=call_seconds, drain_grace_seconds=0.2
     )
     spec = training_spec_pb2.TrainingJobSpec(
         model_version_id="tiny", dataset_version_id="drills", allow_suite_overlap=True
     )
-    backend = FillsTheDisk(disk)
     async with started("trainer", trainer, settings, backend=backend) as (address, _), open_channel(address) as channel:
         stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
         job = (await stub.CreateTrainingJob(training_job_pb2.CreateTrainingJobRequest(spec=spec))).training_job
@@ -99,7 +103,7 @@ async def test_a_training_that_has_ended_outlasts_a_full_and_a_frozen_registry(
         start_service("registry", disk, artifact_sources=f'["{tmp_path.as_uri()}/"]') as process,
     ):
         async with registry_calls(process, tmp_path) as registry:
-            async with training(tmp_path, disk, registry.address) as job:
+            async with training(tmp_path, FillsTheDisk(disk), registry.address) as job:
                 await job.waits("No space is left")
                 os.kill(process.process.pid, signal.SIGSTOP)
                 try:
@@ -115,3 +119,33 @@ async def test_a_training_that_has_ended_outlasts_a_full_and_a_frozen_registry(
     assert ended.job.state == job_pb2.JOB_STATE_SUCCEEDED, ended.job.error
     assert [version.produced_by for version in registered] == [f"training_job:{ended.training_job_id}"]
     assert ended.model_version_id == registered[0].model_version_id
+
+
+async def test_a_training_whose_registry_answers_later_than_the_deadline_is_registered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[str] = []
+    create_version = ModelUseCases.create_version
+
+    async def create_late(models: ModelUseCases, draft: ModelVersionDraft) -> ModelVersion:
+        requests.append(draft.request_id)
+        number = len(requests)
+        if number == 1:
+            await asyncio.Event().wait()
+        version = await create_version(models, draft)
+        if number == 2:
+            # Only the deadline of the caller, who learns of no version, ends this.
+            await asyncio.Event().wait()
+        return version
+
+    monkeypatch.setattr("services.chassis.waiting._LAST_PAUSE_SECONDS", 0.3)
+    model = write_model(tmp_path / "tiny")
+    async with serve_registry(tmp_path, model, dataset_rows(2)) as registry:
+        monkeypatch.setattr(ModelUseCases, "create_version", create_late)
+        async with training(tmp_path, MadeUpTraining(), registry.address, call_seconds=1.0) as job:
+            await job.waits("did not answer in time")
+            ended = await job.end()
+        registered = await registry.trained()
+    assert ended.job.state == job_pb2.JOB_STATE_SUCCEEDED, ended.job.error
+    assert len(requests) >= 3 and set(requests) == {f"{ended.training_job_id}/result"}
+    assert [version.model_version_id for version in registered] == [ended.model_version_id]
