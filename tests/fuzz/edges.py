@@ -1,4 +1,4 @@
-"""Inputs that are read again in each run of the tests: what once broke something, and edges that chance seldom draws."""
+"""Inputs that all tests read again: what once broke something, and edges that chance seldom draws."""
 
 from __future__ import annotations
 
