@@ -63,6 +63,7 @@ POINTS: dict[str, Point] = {
     "items_used": Point(f"{_FEEDBACK}.store.items", "SqlItemStore.mark_used", False, ("feedback",)),
     "publication_copied": Point(_PUBLISHER, "_appear", False, ("registry",)),
     "publication_renamed": Point(_PUBLISHER, "_appear", True, ("registry",)),
+    "notice_sent": Point("services.chassis.machine.webhooks.delivery", "DeliveryJob._try", True),
     "rows_read": Point("services.registry.importers.rows.conversion", "RowFiles.read", True, ("registry",)),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 import signal
@@ -20,6 +21,7 @@ from tests.machine import free_ports
 from tests.storm.databases import Databases
 from tests.storm.plugin import COMPUTE, FAULT, FIRED, GATE, MUTANT, TOKEN
 from tests.storm.points import points_of
+from tests.unit.chassis.machine.webhook_receiver import SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
 SERVICES = ("registry", "test_runner", "evaluator", "trainer", "feedback")
@@ -110,9 +112,10 @@ class Stack:
         mutant: str = "",
         lease_seconds: float = LEASE_SECONDS,
         copies: int = 0,
+        webhook: str = "",
     ) -> None:
         self.data_dir, self.databases = data_dir, databases
-        self.lease_seconds = lease_seconds
+        self.lease_seconds, self._webhook = lease_seconds, webhook
         # While it is there, jobs that were claimed do not begin their work.
         self.gate_path = data_dir / "gate"
         self.token = uuid.uuid4().hex
@@ -216,6 +219,8 @@ class Stack:
             **_SETTINGS[replica.service],
             **self.databases.settings(replica.service),
             "lease_seconds": self.lease_seconds,
+            "webhooks": json.dumps([{"url": self._webhook, "secret": "storm"}] if self._webhook else []),
+            "secret_storm": SECRET,
             **{f"{name}_address": self.target(name) for name in SERVICES},
             "data_dir": self.data_dir,
             "grpc_port": replica.address.rpartition(":")[2],

@@ -23,9 +23,11 @@ from tests.storm.mutants import MUTANTS
 from tests.storm.oracle.jobs import unfinished
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.oracle.leftovers import judge_folders, judge_processes, watch_artifacts, watch_drivers
+from tests.storm.oracle.notices import judge_notices, refuses_some_at_first
 from tests.storm.oracle.work import judge_work
 from tests.storm.outage import outage
 from tests.storm.stack import LEASE_SECONDS, ROOT, SERVICES, Stack
+from tests.unit.chassis.machine.webhook_receiver import running_receiver
 
 # Work is asked for in this share of the time, so that all of it is struck at.
 _ASKING_SHARE = 0.85
@@ -71,10 +73,16 @@ class Report:
 async def run_storm(plan: Plan, folder: Path) -> Report:
     """Run a storm whose services, ledger and logs are in `folder`, and return what the oracle says."""
     judgement = Judgement()
-    with databases(plan.database, folder, SERVICES) as places:
-        chance = random.Random(f"{plan.seed}/faults")
+    with databases(plan.database, folder, SERVICES) as places, running_receiver() as receiver:
+        receiver.is_taking = refuses_some_at_first()
         stack = Stack(
-            folder, places, chance=chance, mutant=plan.mutant, lease_seconds=plan.lease_seconds, copies=plan.copies
+            folder,
+            places,
+            chance=random.Random(f"{plan.seed}/faults"),
+            mutant=plan.mutant,
+            lease_seconds=plan.lease_seconds,
+            copies=plan.copies,
+            webhook=receiver.url,
         )
         ledger = Ledger(folder / "ledger.jsonl")
         killer = Killer(stack, random.Random(f"{plan.seed}/killer"), MUTANTS.get(plan.mutant))
@@ -95,6 +103,7 @@ async def run_storm(plan: Plan, folder: Path) -> Report:
         await judge_processes(stack, judgement)
         judgement.wrong += ledger.answers
         await judge_work(ledger, callers.reference_ids, places, judgement, folder)
+        judge_notices(receiver, places, judgement)
         judge_folders(folder, judgement, are_shared=places.is_shared)
     return Report(
         plan,

@@ -8,6 +8,7 @@ from itertools import pairwise
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobState
 from services.chassis.jobs.job import ATTEMPT_EVENT, STATE_EVENT, TRANSITIONS
+from services.chassis.machine.webhooks.delivery import DELIVERY_KIND
 from tests.storm.databases import Databases, Row
 from tests.storm.ledger import CANCEL_SENT, CANCELLED, Ledger
 from tests.storm.oracle.judgement import Judgement
@@ -15,9 +16,15 @@ from tests.storm.stack import SERVICES
 
 
 def unfinished(databases: Databases) -> dict[str, int]:
-    """Return the jobs and due times that have not ended, each with the number of its last event."""
+    """Return the jobs and due times that have not ended or were not told of, each with the number of its last event."""
     final = ", ".join(f"'{state}'" for state in JobState if state.is_final)
-    query = f"SELECT job_id, last_sequence FROM jobs WHERE state NOT IN ({final})"
+    query = f"""
+        SELECT job_id, last_sequence FROM jobs WHERE state NOT IN ({final})
+        OR kind <> '{DELIVERY_KIND}' AND NOT EXISTS (
+            SELECT 1 FROM jobs AS told
+            WHERE told.kind = '{DELIVERY_KIND}' AND told.request_id LIKE '%/' || jobs.job_id || '/job.%'
+        )
+    """
     jobs = {row["job_id"]: row["last_sequence"] for service in SERVICES for row in databases.read(service, query)}
     runs = databases.read("feedback", "SELECT scheduled_run_id FROM scheduled_runs WHERE outcome IS NULL")
     return {row["scheduled_run_id"]: 0 for row in runs} | jobs
