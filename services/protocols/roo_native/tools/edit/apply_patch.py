@@ -24,12 +24,10 @@ from services.protocols.roo_native.tools.tool import (
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault
 
-_PROTECTED = ignore_rules(
-    "\n".join(
-        (
-            *(".rooignore", ".roomodes", ".roorules*", ".clinerules*", ".roo/**", ".vscode/**"),
-            *("*.code-workspace", ".rooprotected", "AGENTS.md", "AGENT.md"),
-        )
+_PROTECTED = "\n".join(
+    (
+        *(".rooignore", ".roomodes", ".roorules*", ".clinerules*", ".roo/**", ".vscode/**"),
+        *("*.code-workspace", ".rooprotected", "AGENTS.md", "AGENT.md"),
     )
 )
 """The client's own files, written in the form of an ignore file; nothing may be moved there."""
@@ -112,7 +110,7 @@ def _move(call: Call, path: str, move_to: str, text: str) -> Result:
 def _refused_move(call: Call, move_to: str) -> Result | None:
     if rules_of(call.state).hide(move_to):
         return hidden_file(move_to)
-    if _PROTECTED.hide(move_to):
+    if ignore_rules(_PROTECTED).hide(move_to):
         return mistake("write_protected", f"{move_to} is one of the client's own files; nothing may be moved there.")
     if is_outside(same_path(move_to)):
         return mistake("bad_path_value", f"{move_to} lies outside the workspace.")
