@@ -1,5 +1,5 @@
 #!/bin/sh
-# Package:  transformers 5.23.0 (with tokenizers 0.23.3), https://pypi.org/project/transformers/5.23.0/
+# Package:  transformers 5.23.0 (with tokenizers 0.23.3)
 # Expected: a folder with a tokenizer.json is loaded as a tokenizer that gives the ids of this file, as
 #           tokenizers.Tokenizer.from_file does.
 # Happens:  a class with an __init__ of its own (about fifty have one, GPT2Tokenizer and GPTNeoXTokenizer among them)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Package:  transformers 5.23.0 (with gguf 0.19.0 and torch 2.13.0), https://pypi.org/project/transformers/5.23.0/
+# Package:  transformers 5.23.0 (with gguf 0.19.0 and torch 2.13.0)
 # Expected: AutoConfig.from_pretrained(folder, gguf_file="m.gguf") reads a GGUF of gpt-oss, which is among
 #           GGUF_SUPPORTED_ARCHITECTURES. Its files say how positions are scaled (gpt-oss.rope.scaling.type, .factor and
 #           .original_context_length), as llama.cpp reads them.

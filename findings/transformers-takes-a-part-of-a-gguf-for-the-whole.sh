@@ -1,5 +1,5 @@
 #!/bin/sh
-# Package:  transformers 5.23.0 (with gguf 0.19.0 and torch 2.13.0), https://pypi.org/project/transformers/5.23.0/
+# Package:  transformers 5.23.0 (with gguf 0.19.0 and torch 2.13.0)
 # Expected: from_pretrained(folder, gguf_file="m-00001-of-00002.gguf") of a model that is split over two files reads both,
 #           or says that the file is part 1 of 2 (its metadata have split.no, split.count and split.tensors.count).
 # Happens:  the first part is loaded as a whole model. What the second part holds (here the output head) is not missed:

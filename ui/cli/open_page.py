@@ -1,4 +1,4 @@
-"""`drillyard open`: the page of a job or a version, in the browser."""
+"""`drillyard open`: the page of a job or a suite, in the browser."""
 
 from __future__ import annotations
 

@@ -149,8 +149,7 @@ def refusal(error: ServiceError, path: str) -> Response:
     if not path.startswith("/v1/"):
         return service_error_response(error)
     facts = told_error(error)
-    body = anthropic_body(facts) if path == MESSAGES_PATH else facts.body
-    return JSONResponse(body, facts.status, headers=retry_headers(error))
+    return JSONResponse(_body_at(path, facts), facts.status, headers=retry_headers(error))
 
 
 async def on_http_error(request: Request, error: Exception) -> Response:
@@ -158,7 +157,12 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     if not request.url.path.startswith("/v1/"):
         return await gateway_errors.on_http_error(request, error)
     facts = told_error(error)
-    return JSONResponse(facts.body, facts.status, headers=_headers_of(error))
+    return JSONResponse(_body_at(request.url.path, facts), facts.status, headers=_headers_of(error))
+
+
+def _body_at(path: str, facts: OpenAIError) -> dict[str, Any]:
+    is_anthropic = path == MESSAGES_PATH or path.startswith(f"{MESSAGES_PATH}/")
+    return anthropic_body(facts) if is_anthropic else facts.body
 
 
 def told_error(error: Exception) -> OpenAIError:

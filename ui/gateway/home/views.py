@@ -73,6 +73,12 @@ class HomeView:
     problems: tuple[str, ...] = field(default=())
 
 
+_NOTHING_JUDGED = "No test was judged to its end. Its page says why, and runs it again."
+_LATER = NextStep(
+    "A part of the system does not answer. Its log says why; then this page says what to do next.", "Look again", "./"
+)
+
+
 def home_view(read: Readings, *, free_bytes: int, problems: Sequence[str] = ()) -> HomeView:
     """Return the first page's view; `free_bytes` are those of the disk under the gateway's data folder."""
     best = best_by_suite(read.test_runs)
@@ -82,7 +88,7 @@ def home_view(read: Readings, *, free_bytes: int, problems: Sequence[str] = ()) 
         ),
         waiting=tuple(_waiting(read)),
         best=best,
-        next_step=next_step(read, best),
+        next_step=next_step(read, best) if not problems else _LATER,
         free_bytes=free_bytes,
         problems=tuple(dict.fromkeys(problems)),
     )
@@ -120,7 +126,11 @@ def next_step(read: Readings, best: Sequence[Best]) -> NextStep:
         sentence = f"{model} was never tested. A run shows what it can do, and why it fails."
         return NextStep(sentence, "Test it", _address("test-runs", "model", model))
     if not best:
-        return NextStep("A test is at work. Its page shows the answers as they come.", "See it", "./test-runs")
+        is_at_work = any(
+            not run.job.is_final or (run.evaluation and not run.evaluation.job.is_final) for run in read.test_runs
+        )
+        sentence = "A test is at work. Its page shows the answers as they come." if is_at_work else _NOTHING_JUDGED
+        return NextStep(sentence, "See it", "./test-runs")
     newest = best[0]
     if newest.rate >= _GOOD_ENOUGH:
         sentence = f"{newest.subject} conforms in {newest.rate:.0%} of {newest.suite}. Ship it in the form you serve."
@@ -157,6 +167,9 @@ def _waiting(read: Readings) -> Iterator[Entry]:
     for job in (job for job in read.training_jobs if job.job.state == "paused"):
         address = _address("training-jobs", "job", job.training_job_id)
         yield Entry("training", job.model_version_id, address, "It is paused; resume or cancel it.")
+    for run in (run for run in read.test_runs if run.job.state == "paused"):
+        address = _address("test-runs", "run", run.test_run_id)
+        yield Entry("test", run.subject, address, "It is paused; resume or cancel it.")
     for run in (run for run in read.test_runs if run.is_incomplete and run.job.is_final):
         address, note = _address("test-runs", "run", run.test_run_id), f"{run.num_missing} cases have no answer."
         yield Entry("test", run.subject, address, note)

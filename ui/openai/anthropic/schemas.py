@@ -145,7 +145,7 @@ class MessagesBody(Sent):
             "tools": [_function(tool) for tool in self.tools],
             "parallel_tool_calls": not self.tool_choice.disable_parallel_tool_use,
         }
-        if self.tools:
+        if self.tools or self.tool_choice.type in ("any", "tool"):
             asked["tool_choice"] = self.tool_choice.in_openai
         if self.output_config.format:
             form = {"name": "answer", "schema": self.output_config.format.json_schema}

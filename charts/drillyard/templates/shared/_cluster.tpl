@@ -54,7 +54,7 @@ REGISTRY_KUBERNETES_SAME_NODE: {{ ne (default "ReadWriteOnce" $root.Values.stora
 {{- $training := $root.Values.training -}}
 {{- $pods := dict
       "namespace" (include "drillyard.trainingNamespace" $root)
-      "image" (default (include "drillyard.image" (dict "root" $root "name" "trainer" "values" $root.Values.services.trainer)) $training.image)
+      "image" (default (include "drillyard.image" (dict "root" $root "name" "trainer" "values" dict)) $training.image)
       "labels" (include "drillyard.group" . | fromYaml)
       "queue" (default "" $training.queue)
       "resources" (include "drillyard.resources" (dict "values" $training) | fromYaml)

@@ -79,7 +79,8 @@
 {{- end }}
 {{- range $key, $value := $own }}
 - name: {{ $key }}
-  value: {{ $value | quote }}
+  {{- /* Helm reads every number of a file as one with a fraction. */}}
+  value: {{ if kindIs "float64" $value }}{{ if eq $value (floor $value) }}{{ int64 $value | quote }}{{ else }}{{ $value | quote }}{{ end }}{{ else }}{{ $value | quote }}{{ end }}
 {{- end }}
 {{- if and $traces.endpoint $traces.existingSecret }}
 - name: OTEL_EXPORTER_OTLP_HEADERS

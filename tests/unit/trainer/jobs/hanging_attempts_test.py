@@ -41,13 +41,13 @@ def test_a_process_that_hangs_is_ended_with_what_it_started_and_its_job_fails_af
     hangs.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(hangs))
     bench = Bench(tmp_path / "trainer")
-    bench.work = work_on(bench, RayLocalBackend(tmp_path / "attempts"), TrainingLimits(2, stall_seconds=1.0))
+    bench.work = work_on(bench, RayLocalBackend(tmp_path / "attempts"), TrainingLimits(2, stall_seconds=6.0))
 
     async def scenario() -> None:
         job_id = (await bench.usecases.create("r", SPEC)).job.job_id
         job = await bench.finish(job_id)
         assert job.error is not None and "2 attempts failed" in job.error.problem
-        assert "Nothing moved for 1 s in the phase start" in job.error.problem
+        assert "Nothing moved for 6 s in the phase start" in job.error.problem
 
     asyncio.run(scenario())
     processes = [int(pid) for pid in pids.read_text().split()]

@@ -42,6 +42,8 @@ def _home(**lists: Any) -> HomeView:
 def test_the_next_step_leads_from_the_first_model_to_a_shipment() -> None:
     loop = loop_progress_view(ParseDict({"loop_id": "loop-1", "job": DONE}, Loop()), {})
     failing, conforming = [_run(1, "small@1", 0.25)], [_run(2, "small@2", 0.85), _run(1, "small@1", 0.25)]
+    broken = [_run(1, "small@1", None, "JOB_STATE_FAILED")]
+    assert "No test was judged" in _home(models=MODELS, test_runs=broken).next_step.sentence
     steps = [
         _home().next_step,
         _home(models=MODELS).next_step,
@@ -73,13 +75,18 @@ def test_what_is_at_work_and_what_waits_are_told_apart() -> None:
     waiting = {"loop_id": "loop-1", "job": {"state": "JOB_STATE_RUNNING"}, "spec": {"model_version_id": "small@1"}}
     paused = {"training_job_id": "train-1", "job": {"state": "JOB_STATE_PAUSED"}, "spec": {"model_version_id": "big@1"}}
     home = _home(
-        test_runs=[_run(1, "small@1", None, "JOB_STATE_RUNNING"), _run(0, "small@1", 0.1)],
+        test_runs=[
+            _run(2, "small@2", None, "JOB_STATE_PAUSED"),
+            _run(1, "small@1", None, "JOB_STATE_RUNNING"),
+            _run(0, "small@1", 0.1),
+        ],
         loops=[loop_progress_view(ParseDict(waiting, Loop()), {})],
         training_jobs=[training_job_view(ParseDict(paused, TrainingJob()), [], [])],
     )
     assert [(entry.noun, entry.title) for entry in home.running] == [("loop", "small@1"), ("test", "small@1")]
     assert [(entry.noun, entry.title, entry.address) for entry in home.waiting] == [
-        ("training", "big@1", "./training-jobs?job=train-1")
+        ("training", "big@1", "./training-jobs?job=train-1"),
+        ("test", "small@2", "./test-runs?run=run-2"),
     ]
     html = render("home/home", home=home)
     assert "7.00 GB are free" in html and "It is paused" in html
@@ -106,4 +113,4 @@ async def test_a_service_that_is_away_is_named_and_the_others_are_shown() -> Non
     assert problems == ["The trainer does not answer."]
     assert [model.model_version_id for model in read.models] == ["small@1"]
     html = render("home/home", home=home_view(read, free_bytes=0, problems=problems))
-    assert "The trainer does not answer." in html and "was never tested" in html
+    assert "The trainer does not answer." in html and "A part of the system does not answer" in html
