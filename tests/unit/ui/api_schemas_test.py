@@ -87,5 +87,5 @@ def test_every_operation_declares_how_it_refuses() -> None:
             assert list(operation["responses"]["default"]["content"]) == [kind], (verb, path)
             assert "422" not in operation["responses"], (verb, path)
             is_job = path.startswith("/api/") and path.endswith("/events")
-            is_stream = is_job or path.endswith(("/v1/completions", "/v1/chat/completions"))
+            is_stream = is_job or path.endswith(("/v1/completions", "/v1/chat/completions", "/v1/messages"))
             assert ("text/event-stream" in operation["responses"]["200"].get("content", {})) is is_stream, path
