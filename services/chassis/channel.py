@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
+from weakref import WeakSet
 
 import grpc
 import grpc.aio
@@ -39,8 +40,6 @@ _IDEMPOTENT_PREFIXES = ("Get", "List", "Check")
 _RETRIES = 3
 _FIRST_BACKOFF_SECONDS = 0.2
 _LAST_BACKOFF_SECONDS = 5.0
-# A channel whose certificate was replaced takes no new calls, and has so long for those that it has.
-_RETIREMENT_SECONDS = 24 * 3600.0
 _deadline_factor: ContextVar[float] = ContextVar("deadline_factor", default=1.0)
 _SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _OPTIONS: list[tuple[str, Any]] = [
@@ -139,15 +138,16 @@ class _Channel(grpc.aio.Channel):
         self._connect, self._token, self._tls = connect, token, tls
         self._pems = tls.pems() if tls else None
         self._newest = connect(self._pems)
+        self._calls: WeakSet[Any] = WeakSet()
         self._retired: dict[asyncio.Task[None], grpc.aio.Channel] = {}
 
     @property
     def _inner(self) -> grpc.aio.Channel:
         """The connection with the certificate that is in the folder now."""
         if self._tls and self._tls.pems() is not self._pems:
-            old, self._pems = self._newest, self._tls.pems()
-            self._newest = self._connect(self._pems)
-            task = asyncio.ensure_future(old.close(_RETIREMENT_SECONDS))
+            old, calls, self._pems = self._newest, self._calls, self._tls.pems()
+            self._newest, self._calls = self._connect(self._pems), WeakSet()
+            task = asyncio.ensure_future(_retire(old, calls))
             self._retired[task] = old
             task.add_done_callback(self._retired.pop)
         return self._newest
@@ -201,9 +201,24 @@ class _Channel(grpc.aio.Channel):
             return method
 
         def start(request: Any, **options: Any) -> Any:
-            return getattr(self._inner, kind)(*args, **kwargs)(request, **options)
+            call = getattr(self._inner, kind)(*args, **kwargs)(request, **options)
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+            return call
 
         return start
+
+
+async def _retire(channel: grpc.aio.Channel, calls: WeakSet[Any]) -> None:
+    """Close a channel whose certificate was replaced as soon as the calls that it has are over."""
+    # `close` with a grace refuses the retries of these calls, and when cancelled leaves them to nobody.
+    ended = asyncio.Event()
+    for call in calls:
+        call.add_done_callback(lambda _call: ended.set())
+    while calls:
+        ended.clear()
+        await ended.wait()
+    await channel.close()
 
 
 class _Stream:

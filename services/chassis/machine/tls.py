@@ -67,12 +67,15 @@ class TlsFolder:
 
     def _read(self) -> Pems:
         self._read_time = time.monotonic()
-        paths = [self._folder / name for name in _FILES]
-        key, certificate, trusted = (path.read_bytes() for path in paths)
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(paths[2])
-        context.load_cert_chain(paths[1], paths[0])
-        return key, certificate, trusted
+        key, certificate, trusted = (self._folder / name for name in _FILES)
+        before: Pems | None = None
+        # Kubernetes replaces all files at once, also between two reads, and `ssl` checks files alone.
+        while before != (pems := (key.read_bytes(), certificate.read_bytes(), trusted.read_bytes())):
+            before = pems
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+            context.load_verify_locations(trusted)
+            context.load_cert_chain(certificate, key)
+        return pems
 
 
 def client_credentials(pems: Pems) -> grpc.ChannelCredentials:

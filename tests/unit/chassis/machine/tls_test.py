@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -49,8 +49,15 @@ async def count(_request: bytes, _context: Any) -> AsyncIterator[bytes]:
     await asyncio.sleep(60)
 
 
-def add_echo(_servicer: object, server: Any) -> None:
+def add_echo(outages: list[Callable[[], Awaitable[None]]], server: Any) -> None:
+    async def get(request: bytes, context: Any) -> bytes:
+        if outages:
+            await outages.pop()()
+            raise Unavailable("It goes away.")
+        return await peer(request, context)
+
     methods: dict[str, Any] = {
+        "GetPeer": grpc.unary_unary_rpc_method_handler(get),
         "AskPeer": grpc.unary_unary_rpc_method_handler(peer),
         "WatchCount": grpc.unary_stream_rpc_method_handler(count),
     }
@@ -58,9 +65,9 @@ def add_echo(_servicer: object, server: Any) -> None:
 
 
 @asynccontextmanager
-async def serving(folder: Path | None) -> AsyncIterator[str]:
+async def serving(folder: Path | None, *outages: Callable[[], Awaitable[None]]) -> AsyncIterator[str]:
     server = Server(Telemetry(), CallLimit(4, 2), tls_dir=folder)
-    server.add_servicer(add_echo, object(), SERVICE)
+    server.add_servicer(add_echo, list(outages), SERVICE)
     port = server.bind("127.0.0.1", 0, reflection=False)
     await server.start()
     await server.set_serving(True)
@@ -133,6 +140,56 @@ async def test_new_certificates_are_taken_without_a_restart_and_cut_no_stream(tm
         assert await ask(b"") == b"new"
         assert not further.done()
         further.cancel()
+
+
+async def test_a_call_that_waits_for_its_retry_outlives_its_certificate(tmp_path: Path) -> None:
+    client = folder_of(tmp_path / "client", OURS, "old")
+
+    async def renew() -> None:
+        folder_of(client, OURS, "new")
+        assert await channel.unary_unary(f"/{SERVICE}/AskPeer")(b"") == b"new"
+
+    async with (
+        serving(folder_of(tmp_path / "server", OURS), renew) as address,
+        open_channel(address, tls=TlsFolder(client)) as channel,
+    ):
+        assert await channel.unary_unary(f"/{SERVICE}/GetPeer")(b"") == b"old"
+
+
+async def test_a_closed_channel_ends_the_calls_of_replaced_certificates(tmp_path: Path) -> None:
+    client = folder_of(tmp_path / "client", OURS, "old")
+    async with serving(folder_of(tmp_path / "server", OURS)) as address:
+        async with open_channel(address, tls=TlsFolder(client)) as channel:
+            watch = channel.unary_stream(f"/{SERVICE}/WatchCount")(b"")
+            assert await anext(watch) == b"1"
+            folder_of(client, OURS, "new")
+            assert await channel.unary_unary(f"/{SERVICE}/AskPeer")(b"") == b"new"
+        with pytest.raises(asyncio.CancelledError):
+            await anext(watch)
+
+
+def test_a_folder_that_is_replaced_while_it_is_read_gives_files_that_belong_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("old", "new"):
+        folder_of(tmp_path / name, OURS)
+    data, read = tmp_path / "..data", Path.read_bytes
+    data.symlink_to("old")
+    files = [tmp_path / name for name in ("tls.key", "tls.crt", "ca.crt")]
+    for file in files:
+        file.symlink_to(f"..data/{file.name}")
+
+    def read_and_replace(path: Path) -> bytes:
+        found = read(path)
+        if data.readlink() == Path("old"):
+            (tmp_path / "..data_tmp").symlink_to("new")
+            (tmp_path / "..data_tmp").rename(data)
+        return found
+
+    monkeypatch.setattr(Path, "read_bytes", read_and_replace)
+    # What is asked for is what the first reading found.
+    monkeypatch.setattr(tls_module, "_READ_SECONDS", 3600.0)
+    assert TlsFolder(tmp_path).pems() == tuple(read(file) for file in files)
 
 
 def test_files_that_are_half_replaced_change_nothing(tmp_path: Path) -> None:
