@@ -30,6 +30,9 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 # As the last line of a trace begins.
 _ERROR_NAME = re.compile(r"^[\w.]*(?:Error|Exception)(?=:|$)", re.MULTILINE)
 _MAX_VALUE = 4000
+_CHATTY = ("alembic", "aiosqlite", "asyncio")
+# A URL may hold a token or be signed.
+_TELL_URLS = ("httpx2", "httpcore2", "httpx", "httpcore")
 # The richer one shows what variables held, and holds up the event loop while it draws that.
 _PLAIN = structlog.dev.plain_traceback
 
@@ -68,7 +71,7 @@ def configure_logs(
     out.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[*last, renderer]))
     logging.basicConfig(handlers=[out], level=level.upper(), force=True)
     logging.captureWarnings(True)
-    for chatty in ("alembic", "aiosqlite", "asyncio"):
+    for chatty in (*_CHATTY, *_TELL_URLS):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

@@ -177,6 +177,13 @@ class ServiceSettings(BaseSettings):
             raise ValueError(f"beyond this machine a service asks its callers for a token; name its file in {variable}")
         return host
 
+    @field_validator("webhooks")
+    @classmethod
+    def _be_different(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:
+        if len({webhook.url for webhook in webhooks}) < len(webhooks):
+            raise ValueError("two webhooks have the same url, so that one would be told nothing; make them one")
+        return webhooks
+
     @property
     def env_prefix(self) -> str:
         """The prefix of this service's environment variables, such as `REGISTRY_`."""

@@ -129,7 +129,9 @@ def test_a_webhook_is_told_of_each_end(stack: Stack, receiver: Receiver, tmp_pat
     (tmp_path / "rows.jsonl").write_text("no row")
     stack.run("datasets", "import", "wrong", str(tmp_path / "rows.jsonl"), exit_code=2)
     due = {("job.succeeded", "import", "SUCCEEDED"), ("job.failed", "dataset_import", "FAILED")}
+    end = time.monotonic() + 60.0
     while not due <= {*receiver.told()}:
+        assert time.monotonic() < end, receiver.told()
         time.sleep(0.05)
 
 

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,17 @@ async def test_a_data_folder_may_have_any_name(monkeypatch: pytest.MonkeyPatch, 
     assert await reader.read_bytes(artifact.uri) == b"x"
     assert names(tmp_path) == {folder.name}
     assert {"state.db", "artifacts"} <= names(folder / "scout_unit")
+
+
+def test_two_webhooks_with_one_address_are_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = {"url": "https://hooks.example/T0KEN", "secret": "hook", "kinds": ["loop"]}
+    monkeypatch.setenv("SCOUT_UNIT_WEBHOOKS", json.dumps([first, {**first, "kinds": []}]))
+    with pytest.raises(SystemExit):
+        load_settings(ScoutSettings)
+    out = capsys.readouterr().err
+    assert "SCOUT_UNIT_WEBHOOKS" in out and "the same url" in out and "T0KEN" not in out
 
 
 def test_urls_that_are_set_win_over_the_data_folder(monkeypatch: pytest.MonkeyPatch) -> None:

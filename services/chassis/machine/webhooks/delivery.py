@@ -21,6 +21,7 @@ from services.chassis.machine.hosts import HostPolicy
 from services.chassis.settings import Webhook
 
 DELIVERY_KIND = "webhook_delivery"
+AT_ONCE = 32
 # Eighteen hours in all.
 PAUSES_SECONDS = (5.0, 20.0, 80.0, 320.0, 1280.0, 5120.0, 14400.0, 14400.0, 14400.0, 14400.0)
 _TIMEOUT_SECONDS = 15.0
@@ -29,7 +30,9 @@ _MIN_KEY_BYTES = 24
 
 
 class DeliveryJob:
-    """Does jobs of kind `DELIVERY_KIND`. The message's id is the job's, so that a receiver knows a repeat.
+    """Does jobs of kind `DELIVERY_KIND`, and sends `AT_ONCE` at once.
+
+    The message's id is the job's, so that a receiver knows a repeat.
 
     Args:
         webhooks: By the digest of their address.
@@ -46,6 +49,8 @@ class DeliveryJob:
         pauses: Sequence[float] = PAUSES_SECONDS,
     ) -> None:
         self._webhooks, self._policy, self._client, self._pauses = webhooks, policy, client, pauses
+        # Those that waited for their next try may be due together, and are not claimed again.
+        self._places = asyncio.Semaphore(AT_ONCE)
 
     async def run(self, context: JobContext) -> Json:
         """Deliver and return how many tries that took.
@@ -62,7 +67,8 @@ class DeliveryJob:
         num_tries, due = saved["num_tries"], saved["due"]
         while True:
             await _wait(context, due)
-            problem = await self._try(webhook, f"msg_{context.job.job_id}", body)
+            async with self._places:
+                problem = await self._try(webhook, f"msg_{context.job.job_id}", body)
             num_tries += 1
             if not problem:
                 return {"num_tries": num_tries}

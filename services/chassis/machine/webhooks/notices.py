@@ -16,7 +16,7 @@ from services.chassis.machine.garbage import Garbage
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
-from services.chassis.machine.webhooks.delivery import DELIVERY_KIND, DeliveryJob, signing_key
+from services.chassis.machine.webhooks.delivery import AT_ONCE, DELIVERY_KIND, DeliveryJob, signing_key
 from services.chassis.settings import ServiceSettings, Webhook
 
 NoticesOf: TypeAlias = Callable[[Job], Sequence[tuple[str, Json]]]
@@ -26,7 +26,6 @@ _LOOK_BACK = timedelta(days=1)
 # Rows of other replicas may become visible later than their times say.
 _LATE = timedelta(minutes=1)
 _KEPT = timedelta(days=7)
-_AT_ONCE = 32
 _MAX_RESULT_CHARACTERS = 4096
 _ENABLED = "webhook.enabled"
 _log = structlog.get_logger()
@@ -141,6 +140,6 @@ def wired_notices(
         signing_key(policy.secret_for(webhook.secret, webhook.host, field="secret", is_chosen=True))
     client = open_client(policy.trusted_hosts, uses_proxies=True)
     webhooks = {webhook.key: webhook for webhook in settings.webhooks}
-    runner.register(DELIVERY_KIND, DeliveryJob(webhooks, policy, client).run, limit=_AT_ONCE)
+    runner.register(DELIVERY_KIND, DeliveryJob(webhooks, policy, client).run, limit=AT_ONCE)
     stuck = timedelta(minutes=settings.stuck_minutes)
     return Notices(service, store, webhooks, stuck=stuck, more=more), client

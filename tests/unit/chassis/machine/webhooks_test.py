@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
+import httpx2
 import pytest
+import structlog
 from pydantic import ValidationError
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.errors import DatabaseAway, FailedPrecondition, ServiceError
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, SqlJobStore, watch
+from services.chassis.logs import configure_logs
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.chassis.machine.webhooks import notices
-from services.chassis.machine.webhooks.delivery import DELIVERY_KIND, DeliveryJob, signature, signing_key
+from services.chassis.machine.webhooks.delivery import AT_ONCE, DELIVERY_KIND, DeliveryJob, signature, signing_key
 from services.chassis.machine.webhooks.notices import Notices, old_deliveries, wired_notices
 from services.chassis.settings import ServiceSettings, Webhook
 from tests.fakes.databases import new_database
@@ -32,6 +36,12 @@ def receiver() -> Iterator[Receiver]:
         yield receiver
 
 
+def host_policy() -> HostPolicy:
+    """Return a policy that knows the secret `hook`."""
+    secrets = Secrets("X_", None, {"X_SECRET_HOOK": SECRET})
+    return HostPolicy((), secrets, variables=HostVariables("X_WEBHOOK_HOSTS", "X_WEBHOOK_HOSTS"))
+
+
 class Process:
     """A service whose jobs of kind "work" do as their spec says, and its webhooks."""
 
@@ -39,14 +49,12 @@ class Process:
         self.store = store
         self.go_on = asyncio.Event()
         by_key = {webhook.key: webhook for webhook in webhooks}
-        secrets = Secrets("X_", None, {"X_SECRET_HOOK": SECRET})
-        policy = HostPolicy((), secrets, variables=HostVariables("X_WEBHOOK_HOSTS", "X_WEBHOOK_HOSTS"))
         self.client = open_client()
         self.notices = Notices(
             "registry", store, by_key, stuck=timedelta(0), more={"goal": lambda job: [("goal.missed", {"by": 1})]}
         )
         self.runner = JobRunner(store, owner="one", is_only_owner=True)
-        self.runner.register(DELIVERY_KIND, DeliveryJob(by_key, policy, self.client, pauses).run, limit=8)
+        self.runner.register(DELIVERY_KIND, DeliveryJob(by_key, host_policy(), self.client, pauses).run, limit=8)
         for kind in ("work", "goal"):
             self.runner.register(kind, self._work, limit=8)
 
@@ -144,9 +152,10 @@ async def test_a_database_that_is_away_again_and_again_is_waited_for(
     monkeypatch.setattr(store, "create", partial(away, create))
     monkeypatch.setattr(store, "ended_since", partial(away, look))
     telling = asyncio.create_task(process.notices.keep_telling())
-    while not (num_calls > 20 and receiver.taken):
-        assert not telling.done()
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not (num_calls > 20 and receiver.taken):
+            assert not telling.done()
+            await asyncio.sleep(0.01)
     telling.cancel()
     await process.stop()
 
@@ -173,6 +182,57 @@ async def test_a_notice_that_is_refused_is_sent_again_under_the_same_id_and_at_l
     (delivery, *_) = await process.delivered()
     assert delivery.error is not None and "is gone" in delivery.error.problem
     await process.stop()
+
+
+@pytest.fixture
+def debug_logs(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFixture[str]]:
+    """Log all levels, as a service does, to what is returned."""
+    root = logging.getLogger()
+    before, level = root.handlers[:], root.level
+    configure_logs(service="registry", level="debug", log_format="json")
+    yield capsys
+    root.handlers[:] = before
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+async def test_no_log_of_a_delivery_has_the_address(
+    store: SqlJobStore, receiver: Receiver, debug_logs: pytest.CaptureFixture[str]
+) -> None:
+    receiver.statuses = [302, 500, 204]
+    process = await Process(store, Webhook(url=f"{receiver.url}/T0KEN?key=K3Y", secret="hook")).started()
+    await process.delivered()
+    await process.stop()
+    logging.getLogger("library").debug("seen")
+    out = debug_logs.readouterr().err
+    assert '"seen"' in out and len(receiver.taken) == 3
+    assert not [word for word in ("/hook", "T0KEN", "K3Y") if word in out]
+
+
+async def test_deliveries_that_are_due_together_are_sent_so_many_at_once(store: SqlJobStore) -> None:
+    num_asked, go_on = 0, asyncio.Event()
+
+    async def answer(_request: httpx2.Request) -> httpx2.Response:
+        nonlocal num_asked
+        num_asked += 1
+        await go_on.wait()
+        return httpx2.Response(204)
+
+    webhook = Webhook(url="https://hooks.example/x", secret="hook")
+    client = open_client(transport=httpx2.MockTransport(answer))
+    run = DeliveryJob({webhook.key: webhook}, host_policy(), client).run
+    job = await store.create(DELIVERY_KIND, "", {"webhook": webhook.key, "message": {}})
+    deliveries = [asyncio.create_task(run(JobContext(store, job))) for _ in range(AT_ONCE + 8)]
+    async with asyncio.timeout(60):
+        while num_asked < AT_ONCE:
+            await asyncio.sleep(0.01)
+        # Whoever may be sent, is sent within these turns.
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert num_asked == AT_ONCE
+        go_on.set()
+        assert await asyncio.gather(*deliveries) == [{"num_tries": 1}] * len(deliveries)
+    await client.aclose()
 
 
 async def test_what_ended_before_a_process_did_is_told_by_the_next_one_and_nothing_twice(
@@ -207,8 +267,9 @@ async def test_a_delivery_that_waits_for_its_next_try_goes_on_in_the_next_proces
     await first.ended()
     await first.notices.tell()
     (delivery, _), _ = await store.list(DELIVERY_KIND)
-    while not (await store.get(delivery.job_id)).saved:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while not (await store.get(delivery.job_id)).saved:
+            await asyncio.sleep(0.01)
     await first.stop()
     saved = (await store.get(delivery.job_id)).saved
     assert saved is not None and saved["num_tries"] == 1
@@ -225,8 +286,9 @@ async def test_a_delivery_that_waits_for_its_next_try_goes_on_in_the_next_proces
 async def test_a_job_that_stands_still_is_told_once(store: SqlJobStore, receiver: Receiver) -> None:
     process = await Process(store, hook(receiver, events=("job.stuck",))).started()
     job = await store.create("work", "", {"waits": True})
-    while (await store.get(job.job_id)).state is not JobState.RUNNING:
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(60):
+        while (await store.get(job.job_id)).state is not JobState.RUNNING:
+            await asyncio.sleep(0.01)
     for _ in range(2):
         await process.notices.tell()
     process.go_on.set()
