@@ -249,9 +249,10 @@ async def test_the_oldest_job_that_waits_is_known_per_kind(store: JobStore) -> N
     alone = await store.create("import", "alone", SPEC)
     taken = await store.claim(["drill"], "holder", LEASE)
     assert taken is not None and taken.job_id == begun.job_id
-    assert await store.queued_since() == {"drill": older.update_time, "import": alone.update_time}
+    assert await store.queued_since(["drill", "import"]) == {"drill": older.update_time, "import": alone.update_time}
     await store.request_pause(older.job_id)
-    assert (await store.queued_since())["drill"] == newer.update_time
+    assert await store.queued_since(["drill", "export"]) == {"drill": newer.update_time}
+    assert await store.queued_since([]) == {}
     resumed = await store.resume(older.job_id)
     assert resumed.update_time > newer.update_time
-    assert (await store.queued_since())["drill"] == newer.update_time
+    assert (await store.queued_since(["drill"]))["drill"] == newer.update_time

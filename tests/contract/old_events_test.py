@@ -1,4 +1,4 @@
-"""What job stores say of old events, and of how long the oldest work has gone on."""
+"""What job stores say of old events, of how long the oldest work has gone on, and what they read to count jobs."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from sqlalchemy import event
 
 from services.chassis.application import JOB_MIGRATIONS
-from services.chassis.jobs import JobState, SqlJobStore
+from services.chassis.jobs import JobContext, JobRunner, JobState, Json, SqlJobStore
 from tests.contract.conftest import OpenDatabase
 
 
@@ -40,3 +41,27 @@ async def test_events_of_ended_jobs_go_but_those_of_their_states(kind: str, open
     assert await store.at_work_since() == pytest.approx(running.start_time.timestamp())
     await store.finish("running", epochs["running"], JobState.SUCCEEDED)
     assert await store.at_work_since() == pytest.approx(time.time(), abs=60)
+
+
+async def nothing(_context: JobContext) -> Json:
+    return {}
+
+
+async def test_jobs_are_counted_without_a_look_at_those_that_ended(open_database: OpenDatabase) -> None:
+    database = await open_database("sqlite", JOB_MIGRATIONS)
+    runner, asked = JobRunner(SqlJobStore(database), owner="me"), list[tuple[str, tuple[object, ...]]]()
+    for kind in ("drill", "import"):
+        runner.register(kind, nothing)
+
+    @event.listens_for(database.engine.sync_engine, "before_cursor_execute")
+    def keep(_conn: object, _cursor: object, sql: str, parameters: tuple[object, ...], *_: object) -> None:
+        if "FROM jobs" in sql:
+            asked.append((sql, parameters))
+
+    await runner.standing()
+    event.remove(database.engine.sync_engine, "before_cursor_execute", keep)
+    async with database.engine.connect() as connection:
+        plans = [await connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", values) for sql, values in asked]
+    oldest, count = [" ".join(row.detail for row in plan) for plan in plans]
+    assert count == "SCAN jobs USING COVERING INDEX ix_jobs_kind_state"
+    assert oldest.startswith("SEARCH jobs USING INDEX ix_jobs_kind_state (kind=? AND state=?)")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import copy
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from services.chassis.jobs.job import Job, JobEvent, JobState
-from services.chassis.jobs.requests import Ledger, Tally
+from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 
 
@@ -95,11 +96,13 @@ class _MemoryLedger:
     async def delete(self, job_id: str) -> None:
         del self._jobs[job_id], self._events[job_id]
 
-    async def tally(self) -> dict[tuple[str, str], Tally]:
-        times: dict[tuple[str, str], list[datetime]] = {}
-        for job in self._jobs.values():
-            times.setdefault((job.kind, str(job.state)), []).append(job.update_time)
-        return {place: (len(changed), min(changed)) for place, changed in times.items()}
+    async def count(self) -> dict[tuple[str, str], int]:
+        return Counter((job.kind, str(job.state)) for job in self._jobs.values())
+
+    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        waiting = [job for job in self._jobs.values() if job.kind in kinds and job.state is JobState.QUEUED]
+        # The newest first, so that of each kind the oldest stays.
+        return {job.kind: job.update_time for job in sorted(waiting, key=lambda job: job.update_time, reverse=True)}
 
 
 def _is_claimable(job: Job, clock: float) -> bool:

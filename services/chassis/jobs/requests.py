@@ -21,7 +21,6 @@ MAX_REQUEST_ID = 200
 
 Page: TypeAlias = tuple[list[Job], str]
 Events: TypeAlias = list[JobEvent]
-Tally: TypeAlias = tuple[int, datetime]
 Move: TypeAlias = Callable[[Job, datetime], rules.Change]
 
 
@@ -64,8 +63,11 @@ class Ledger(Protocol):
     async def events(self, job_id: str, after_sequence: int, limit: int) -> list[JobEvent]:
         """Return events in order."""
 
-    async def tally(self) -> dict[tuple[str, str], Tally]:
-        """Return how many jobs there are per (kind, state), and when the one that changed longest ago did."""
+    async def count(self) -> dict[tuple[str, str], int]:
+        """Return how many jobs there are per (kind, state)."""
+
+    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        """Return when the job that has been QUEUED for longest became so, per kind of `kinds` that has one."""
 
     async def delete(self, job_id: str) -> None:
         """Remove the job and its events."""
@@ -171,13 +173,12 @@ class JobRequests(ABC):
     async def count(self) -> dict[tuple[str, str], int]:
         """Return how many jobs there are per (kind, state)."""
         async with self._reading() as ledger:
-            return {place: number for place, (number, _) in (await ledger.tally()).items()}
+            return await ledger.count()
 
-    async def queued_since(self) -> dict[str, datetime]:
-        """Return when the job that has been QUEUED for longest became so, per kind that has one."""
+    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        """Return when the job that has been QUEUED for longest became so, per kind of `kinds` that has one."""
         async with self._reading() as ledger:
-            tally = await ledger.tally()
-        return {kind: oldest for (kind, state), (_, oldest) in tally.items() if state == JobState.QUEUED}
+            return await ledger.queued_since(kinds)
 
     async def request_cancel(self, job_id: str) -> Job:
         """Cancel a job that waits, or ask its owner to end it (CANCELLING); a second request changes nothing.

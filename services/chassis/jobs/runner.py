@@ -89,7 +89,7 @@ class JobRunner:
         States that no job is in are there too: an alert sees a number rise only from one that was there.
         """
         none = dict.fromkeys(product(self.kinds, map(str, JobState)), 0)
-        now, since = datetime.now(UTC), await self._store.queued_since()
+        now, since = datetime.now(UTC), await self._store.queued_since(self.kinds)
         ages = {kind: (now - since.get(kind, now)).total_seconds() for kind in self.kinds}
         return none | await self._store.count(), ages
 

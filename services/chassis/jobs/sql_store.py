@@ -28,7 +28,7 @@ from services.chassis.jobs.job import (
     Json,
     unreadable_job,
 )
-from services.chassis.jobs.requests import Ledger, Tally
+from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
 from services.chassis.machine.garbage import Garbage
@@ -255,12 +255,15 @@ class _SqlLedger:
         rows = (await self._session.execute(query)).mappings()
         return [item_of(JobEvent, row) for row in rows]
 
-    async def tally(self) -> dict[tuple[str, str], Tally]:
-        grouped = select(JOBS.c.kind, JOBS.c.state, func.count(), func.min(JOBS.c.update_time)).group_by(
-            "kind", "state"
-        )
-        rows = await self._session.execute(grouped)
-        return {(kind, state): (count, utc(oldest)) for kind, state, count, oldest in rows}
+    async def count(self) -> dict[tuple[str, str], int]:
+        rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
+        return {(kind, state): count for kind, state, count in rows}
+
+    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        c = JOBS.c
+        # With both named, the index of kinds and states leads to the rows that wait, past all that have ended.
+        waiting = select(c.kind, func.min(c.update_time)).where(c.kind.in_(kinds), c.state == str(JobState.QUEUED))
+        return {kind: utc(time) for kind, time in await self._session.execute(waiting.group_by(c.kind))}
 
     async def delete(self, job_id: str) -> None:
         for table in (JOB_EVENTS, JOBS):
