@@ -44,7 +44,7 @@ class Database:
         self.is_sqlite = engine.dialect.name == "sqlite"
         self._lock_fd = lock_fd
         self._place = place
-        self._damage: DatabaseDamaged | None = None
+        self._damage = ""
         self._writing = asyncio.Lock()
         self._writer: asyncio.Task[Any] | None = None
         self._binds = {
@@ -140,7 +140,7 @@ class Database:
             DatabaseDamaged: Its file was found to be damaged, by this or any other call since it was opened.
         """
         if self._damage:
-            raise self._damage
+            raise self._damaged()
         async with self.reading() as session:
             await session.execute(text("SELECT 1"))
 
@@ -191,11 +191,8 @@ class Database:
         if "readonly database" in reason or "read-only" in reason:
             return no_space(f"{self._place}, which cannot be written,", DatabaseFull)
         if sqlite.is_damage(error.orig):
-            self._damage = DatabaseDamaged(
-                f"The database in {self._place} is damaged ({reason}).",
-                "Stop the service, put a backup of the file in its place, and start it again.",
-            )
-            return self._damage
+            self._damage = reason
+            return self._damaged()
         if "is locked" in reason or "is busy" in reason:
             return DatabaseAway(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
         if type(error).__name__ == "DataError":
@@ -204,6 +201,12 @@ class Database:
         if is_cut_off or error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
             return self._away()
         return _without_values(error)
+
+    def _damaged(self) -> DatabaseDamaged:
+        return DatabaseDamaged(
+            f"The database in {self._place} is damaged ({self._damage}).",
+            "Stop the service, put a backup of the file in its place, and start it again.",
+        )
 
     def _away(self) -> DatabaseAway:
         return DatabaseAway(f"The database ({self._place}) does not answer.", "Try again when it is back.")

@@ -129,6 +129,9 @@ async def test_a_damaged_database_is_told_by_health_log_and_answers_with_what_to
     assert "task_broke" not in {record["event"] for record in records}
     with pytest.raises(DatabaseDamaged, match="Stop the service, put a backup"):
         await store.get(kept.job_id)
+    # One that is raised again would grow by a frame each time.
+    errors = await asyncio.gather(*(application.database.ping() for _ in range(2)), return_exceptions=True)
+    assert errors[0] is not errors[1] and str(errors[0]) == str(errors[1]) != "None"
     await application.stop()
     with pytest.raises(DatabaseDamaged, match="backup"):
         await assemble("health", Settings(data_dir=tmp_path))
