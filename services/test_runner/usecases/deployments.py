@@ -25,6 +25,7 @@ class DeploymentChecks:
     Args:
         look_seconds: The pause between two looks for deployments.
         again_seconds: What could not answer is asked again after it: memory or a disk may be free again.
+        wait_seconds: The same for what was not asked since workers are busy, and for what could not be reported.
     """
 
     def __init__(
@@ -34,9 +35,10 @@ class DeploymentChecks:
         *,
         look_seconds: float = 1.0,
         again_seconds: float = 60.0,
+        wait_seconds: float = 5.0,
     ) -> None:
         self._deployments, self._generation = deployments, generation
-        self._look_seconds, self._again_seconds = look_seconds, again_seconds
+        self._look_seconds, self._again_seconds, self._wait_seconds = look_seconds, again_seconds, wait_seconds
         self._asked: set[str] = set()
         self._not_before: dict[str, float] = {}
 
@@ -63,15 +65,16 @@ class DeploymentChecks:
 
     async def _check(self, deployment: WorkerDeployment) -> None:
         reason, has_failed = await self._ask(deployment.model_version_id)
+        pause = self._again_seconds if has_failed else self._wait_seconds
         try:
             await self._deployments.report(deployment.deployment_id, reason=reason, has_failed=has_failed)
+            pause = pause if reason else 0.0
         except ServiceError:
             # It was taken down, or is asked again when the registry is back.
             return
         finally:
             self._asked.discard(deployment.deployment_id)
-            if has_failed:
-                self._not_before[deployment.deployment_id] = monotonic() + self._again_seconds
+            self._not_before[deployment.deployment_id] = monotonic() + pause
 
     async def _ask(self, model_version_id: str) -> tuple[str, bool]:
         """Return why a version does not answer, empty where it does, and whether that is more than a wait."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ServiceError, Unavailable, Unimplemented
 from services.test_runner.domain import FinishReason
 from services.test_runner.ports import Answer, BackendFaultError, Prompt
 from services.test_runner.ports.deployment import WorkerDeployment
@@ -20,10 +20,17 @@ READY = ("ready", "")
 
 @dataclass
 class FakeDeployments:
-    """A registry that was away for the first question, and has one deployment until that is ready."""
+    """A registry that was away for the first question, and has one deployment until that is ready.
+
+    Attributes:
+        refusal: Its answer to each report.
+        num_looks: How often it was asked for deployments since the first report.
+    """
 
     model_version_id: str = "tiny@1"
     is_away: bool = True
+    refusal: ServiceError | None = None
+    num_looks: int = 0
     told: list[tuple[str, str]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -31,19 +38,28 @@ class FakeDeployments:
         if self.is_away:
             self.is_away = False
             raise Unavailable("The registry is away.")
-        return [] if READY in self.told else [WorkerDeployment("tiny-1-abc", self.model_version_id)]
+        self.num_looks += bool(self.told)
+        self.news.set()
+        return (
+            [] if READY in self.told and not self.refusal else [WorkerDeployment("tiny-1-abc", self.model_version_id)]
+        )
 
     async def report(self, deployment_id: str, *, reason: str, has_failed: bool) -> None:
         self.told.append(("failed" if has_failed else "starting" if reason else "ready", reason))
         self.news.set()
+        if self.refusal:
+            raise self.refusal
 
 
-async def told(known: FakeDeployments, backend: FakeBackend, count: int) -> list[tuple[str, str]]:
-    """What is told of the deployment, up to so many times."""
+async def told(
+    known: FakeDeployments, backend: FakeBackend, count: int, *, num_looks: int = 0, wait_seconds: float = 0.01
+) -> list[tuple[str, str]]:
+    """What is told of the deployment, up to so many times and after so many further looks."""
     generation = GenerationUseCases(registry=FakeRegistry(CASES), backend=backend, policy=FakePolicy())
-    task = asyncio.create_task(DeploymentChecks(known, generation, look_seconds=0.01, again_seconds=0.01).run())
+    checks = DeploymentChecks(known, generation, look_seconds=0.01, again_seconds=0.01, wait_seconds=wait_seconds)
+    task = asyncio.create_task(checks.run())
     async with asyncio.timeout(30):
-        while len(known.told) < count:
+        while len(known.told) < count or known.num_looks < num_looks:
             known.news.clear()
             await known.news.wait()
     task.cancel()
@@ -89,3 +105,14 @@ async def test_busy_workers_are_waited_for() -> None:
 
     waits = ("starting", "The artifact store does not answer.")
     assert await told(FakeDeployments(), FakeBackend(before=busy_once), 2) == [waits, READY]
+
+
+@pytest.mark.parametrize("refusal", [None, Unimplemented("The registry is older.")], ids=["busy", "not reported"])
+async def test_what_could_not_be_asked_or_reported_is_left_for_a_while(refusal: ServiceError | None) -> None:
+    def busy(call: int, place: int) -> None:
+        if refusal is None:
+            raise Unavailable("The artifact store does not answer.")
+
+    known, backend = FakeDeployments(refusal=refusal), FakeBackend(before=busy)
+    await told(known, backend, 1, num_looks=20, wait_seconds=3600)
+    assert (len(known.told), len(backend.workloads)) == (1, 1)
