@@ -231,8 +231,6 @@ class _Frame:
         self._telemetry, self._limit = telemetry, limit
         self._service, self._method, self._name = service, method, f"{service}/{method}"
         self._is_quiet = service.startswith(_QUIET_SERVICES)
-        # What a training says every two seconds would fill its trace.
-        self._is_traced = not self._is_quiet and method != "ReportAttempt"
         self.caller = ""
 
     @asynccontextmanager
@@ -244,7 +242,9 @@ class _Frame:
         start = time.monotonic()
         code = "OK"
         parent = _metadata(context, tracing.TRACEPARENT)
-        with tracing.span(self._name, "SERVER", parent=parent, is_wanted=self._is_traced) as facts:
+        # A training's reports, every two seconds, would fill its trace; each look of a test runner would begin one.
+        is_poll = self._method == "ReportAttempt" or (self._method == "ListDeployments" and not parent)
+        with tracing.span(self._name, "SERVER", parent=parent, is_wanted=not (self._is_quiet or is_poll)) as facts:
             try:
                 with self._limit.counted(self._service, self._method):
                     yield

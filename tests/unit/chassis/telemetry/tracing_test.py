@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
 
+import grpc
 import pytest
 
+from services.chassis.calls import CallInterceptor, CallLimit
 from services.chassis.jobs import MemoryJobStore
-from services.chassis.telemetry import tracing
+from services.chassis.telemetry import Telemetry, tracing
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+PARENT = f"00-{1:032x}-{1:016x}-01"
 SWITCHES = (ENDPOINT, "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED", "OTEL_TRACES_EXPORTER")
 
 
@@ -33,7 +40,7 @@ async def test_what_is_switched_off_tells_others_of_no_span(
     if name:
         monkeypatch.setenv(ENDPOINT, "http://127.0.0.1:1")
         monkeypatch.setenv(name, value)
-    with tracing.traced("x"), tracing.span("a", "SERVER", parent=f"00-{1:032x}-{1:016x}-01"):
+    with tracing.traced("x"), tracing.span("a", "SERVER", parent=PARENT):
         assert not tracing.is_on() and tracing.carried() == {}
         store = MemoryJobStore()
         job = await store.create("drill", "", {})
@@ -45,3 +52,37 @@ def test_a_process_without_the_packages_works_all_the_same(monkeypatch: pytest.M
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with tracing.traced("x"):
         assert not tracing.is_on()
+
+
+@pytest.mark.parametrize(
+    ("method", "parent", "is_traced"),
+    [
+        ("GetModel", "", True),
+        ("ListDeployments", "", False),
+        ("ListDeployments", PARENT, True),
+        ("ReportAttempt", PARENT, False),
+    ],
+)
+async def test_what_services_ask_each_second_begins_no_trace(
+    monkeypatch: pytest.MonkeyPatch, method: str, parent: str, is_traced: bool
+) -> None:
+    wanted: list[bool] = []
+
+    @contextmanager
+    def span(name: str, *_: object, is_wanted: bool, **__: object) -> Iterator[tracing.Facts]:
+        wanted.append(is_wanted)
+        yield tracing.Facts(name)
+
+    async def answer(request: bytes, _context: object) -> bytes:
+        return request
+
+    async def method_of(_details: object) -> Any:
+        return grpc.unary_unary_rpc_method_handler(answer, response_serializer=None)
+
+    monkeypatch.setattr(tracing, "span", span)
+    metadata = ((tracing.TRACEPARENT, parent),)
+    details: Any = SimpleNamespace(method=f"/test.Registry/{method}", invocation_metadata=metadata)
+    context = SimpleNamespace(invocation_metadata=lambda: metadata, code=lambda: None)
+    handler = await CallInterceptor(Telemetry(), CallLimit(1, 1)).intercept_service(method_of, details)
+    assert await handler.unary_unary(b"", context) == b""
+    assert wanted == [is_traced]
