@@ -6,6 +6,7 @@ import asyncio
 import errno
 import shutil
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
 from services.chassis.database.lease import check_lease
@@ -47,22 +48,22 @@ class FolderPublisher:
         Raises:
             AlreadyExists: Something else is there.
             ResourceExhausted: The disk has no room.
-            PermissionDenied: The registry may not write there.
+            PermissionDenied: The registry may not read or write there.
         """
         place = self._place(package.destination)
-        await asyncio.to_thread(_remove_partial, place, package.publication_id)
-        if place.exists() or place.is_symlink():
-            await asyncio.to_thread(_check_same, package, place)
-            return str(place)
-        _check_space(place, package.size_bytes)
         partial = place.with_name(f"{_prefix(place, package.publication_id)}{uuid.uuid4().hex}.{_SUFFIX}")
         try:
+            await asyncio.to_thread(_remove_partial, place, package.publication_id)
+            if place.exists() or place.is_symlink():
+                await asyncio.to_thread(_check_same, package, place)
+                return str(place)
+            _check_space(place, package.size_bytes)
             await copy_files(package.folder, partial, progress)
             await asyncio.to_thread(_appear, partial, place)
         except PermissionError as error:
             raise PermissionDenied(
-                f"The registry may not write to {shown(str(place.parent))}.",
-                "Let its user write there, or name another.",
+                f"The registry may not read and write {shown(str(place.parent))}.",
+                "Let its user do both there, or name another folder.",
             ) from error
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
@@ -70,13 +71,16 @@ class FolderPublisher:
             # It was made meanwhile.
             await asyncio.to_thread(_check_same, package, place)
         finally:
-            await asyncio.to_thread(remove_tree, partial)
+            # It would stand in place of what is told.
+            with suppress(PermissionError):
+                await asyncio.to_thread(remove_tree, partial)
         return str(place)
 
     async def clean_up(self, publication: Publication) -> None:
-        """Remove what a killed process has copied."""
+        """Remove what a killed process has copied, where the registry still may."""
         place = self._place(publication.spec.destination)
-        await asyncio.to_thread(_remove_partial, place, publication.job.job_id)
+        with suppress(PermissionError):
+            await asyncio.to_thread(_remove_partial, place, publication.job.job_id)
 
     def _place(self, destination: Destination) -> Path:
         text = destination.value

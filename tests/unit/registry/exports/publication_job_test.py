@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, Unimplemented
+from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, Unimplemented
 from services.chassis.jobs import JobState
 from services.registry.domain.dataset import DatasetFileForm, DatasetVersionDraft
 from services.registry.domain.publication import Destination, Package, PublicationSpec
@@ -133,7 +133,9 @@ async def test_a_cancelled_publication_leaves_nothing(registry: ShippingRegistry
     assert list((tmp_path / "out").iterdir()) == []
 
 
-async def test_what_a_killed_process_copied_is_gone_after_the_next(registry: ShippingRegistry, tmp_path: Path) -> None:
+async def test_what_a_killed_process_copied_is_gone_after_the_next(
+    registry: ShippingRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry.sending.is_open.clear()
     running = asyncio.create_task(registry.publish("tuned", tmp_path / "out" / "roo"))
     await registry.sending.entered.wait()
@@ -149,6 +151,25 @@ async def test_what_a_killed_process_copied_is_gone_after_the_next(registry: Shi
     killed.mkdir()
     await FolderPublisher().clean_up(publication)
     assert not killed.exists()
+    forbid_listing(monkeypatch)
+    await FolderPublisher().clean_up(publication)
+
+
+def forbid_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no folder be listed, whoever the tests run as."""
+
+    def refuse(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+
+
+async def test_a_parent_that_may_not_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "out").mkdir()
+    package = package_of(tmp_path)
+    forbid_listing(monkeypatch)
+    with pytest.raises(PermissionDenied, match=f"may not read and write '{tmp_path / 'out'}'"):
+        await FolderPublisher().publish(package, no_progress)
 
 
 async def test_what_a_killed_process_copied_is_gone_where_another_publication_came_first(tmp_path: Path) -> None:
