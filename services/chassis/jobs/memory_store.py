@@ -24,6 +24,12 @@ class MemoryJobStore(JobStore):
         self._ledger = _MemoryLedger(clock)
         self._lock = asyncio.Lock()
 
+    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        """Return when the job that has been QUEUED for longest became so, per kind of `kinds` that has one."""
+        jobs = [job for job in self._ledger._jobs.values() if job.kind in kinds and job.state is JobState.QUEUED]
+        # The newest first, so that of each kind the oldest stays.
+        return {job.kind: job.update_time for job in sorted(jobs, key=lambda job: job.update_time, reverse=True)}
+
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Ledger]:
         async with self._lock:
@@ -98,11 +104,6 @@ class _MemoryLedger:
 
     async def count(self) -> dict[tuple[str, str], int]:
         return Counter((job.kind, str(job.state)) for job in self._jobs.values())
-
-    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
-        waiting = [job for job in self._jobs.values() if job.kind in kinds and job.state is JobState.QUEUED]
-        # The newest first, so that of each kind the oldest stays.
-        return {job.kind: job.update_time for job in sorted(waiting, key=lambda job: job.update_time, reverse=True)}
 
 
 def _is_claimable(job: Job, clock: float) -> bool:

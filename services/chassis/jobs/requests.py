@@ -66,9 +66,6 @@ class Ledger(Protocol):
     async def count(self) -> dict[tuple[str, str], int]:
         """Return how many jobs there are per (kind, state)."""
 
-    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
-        """Return when the job that has been QUEUED for longest became so, per kind of `kinds` that has one."""
-
     async def delete(self, job_id: str) -> None:
         """Remove the job and its events."""
 
@@ -175,10 +172,9 @@ class JobRequests(ABC):
         async with self._reading() as ledger:
             return await ledger.count()
 
+    @abstractmethod
     async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
         """Return when the job that has been QUEUED for longest became so, per kind of `kinds` that has one."""
-        async with self._reading() as ledger:
-            return await ledger.queued_since(kinds)
 
     async def request_cancel(self, job_id: str) -> Job:
         """Cancel a job that waits, or ask its owner to end it (CANCELLING); a second request changes nothing.

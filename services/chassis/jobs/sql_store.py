@@ -59,6 +59,13 @@ class SqlJobStore(JobStore):
         """How many jobs are not worked on, since this release cannot read them."""
         return len(self._unreadable)
 
+    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
+        """Return since when each kind has a job QUEUED; both are named, so that an index leads past those that ended."""
+        c = JOBS.c
+        waiting = select(c.kind, func.min(c.update_time)).where(c.kind.in_(kinds), c.state == str(JobState.QUEUED))
+        async with self._database.reading() as session:
+            return {kind: utc(time) for kind, time in await session.execute(waiting.group_by(c.kind))}
+
     async def at_work_since(self) -> float:
         """Return when the oldest job that has not ended began, in seconds since 1970; now if there is none."""
         times = select(JOBS.c.start_time).where(JOBS.c.state.not_in(_FINAL), JOBS.c.start_time.is_not(None))
@@ -88,9 +95,8 @@ class SqlJobStore(JobStore):
     async def quiet_since(self, time: datetime, without_kind: str) -> list[Job]:
         """Return the jobs, but of one kind, that somebody works on and that have told nothing since a time."""
         c = JOBS.c
-        return await self._readable(
-            select(JOBS).where(c.state.in_(_OWNED), c.update_time < time, c.kind != without_kind)
-        )
+        query = select(JOBS).where(c.state.in_(_OWNED), c.update_time < time, c.kind != without_kind)
+        return await self._readable(query)
 
     async def _readable(self, query: Select[Any]) -> list[Job]:
         jobs: list[Job] = []
@@ -258,12 +264,6 @@ class _SqlLedger:
     async def count(self) -> dict[tuple[str, str], int]:
         rows = await self._session.execute(select(JOBS.c.kind, JOBS.c.state, func.count()).group_by("kind", "state"))
         return {(kind, state): count for kind, state, count in rows}
-
-    async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
-        c = JOBS.c
-        # With both named, the index of kinds and states leads to the rows that wait, past all that have ended.
-        waiting = select(c.kind, func.min(c.update_time)).where(c.kind.in_(kinds), c.state == str(JobState.QUEUED))
-        return {kind: utc(time) for kind, time in await self._session.execute(waiting.group_by(c.kind))}
 
     async def delete(self, job_id: str) -> None:
         for table in (JOB_EVENTS, JOBS):
