@@ -60,7 +60,7 @@ class SqlJobStore(JobStore):
         return len(self._unreadable)
 
     async def queued_since(self, kinds: Sequence[str]) -> dict[str, datetime]:
-        """Return since when each kind has a job QUEUED; both are named, so that an index leads past those that ended."""
+        """Return since when each kind has a job QUEUED. Both are named, so that an index leads past what has ended."""
         c = JOBS.c
         waiting = select(c.kind, func.min(c.update_time)).where(c.kind.in_(kinds), c.state == str(JobState.QUEUED))
         async with self._database.reading() as session:
