@@ -42,7 +42,7 @@ class Trainer:
     service: ServiceProcess
     registry: TrainerRegistry
     stub: trainer_service_pb2_grpc.TrainerServiceAsyncStub
-    collector: Collector
+    collector: Collector | None = None
     listeners: set[str] = field(default_factory=set)
 
     async def create(self, request_id: str = "", **spec: Any) -> training_job_pb2.TrainingJob:

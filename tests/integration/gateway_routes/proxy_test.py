@@ -142,7 +142,7 @@ def test_pages_live_below_the_path(page: Page, proxy: Proxy) -> None:
 
 
 def test_buttons_events_and_uploads_work(page: Page, proxy: Proxy) -> None:
-    page.goto(f"{proxy.url}/")
+    page.goto(f"{proxy.url}/models")
     page.get_by_label("Import a model").fill("/no/such/model.gguf")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#import-message .notice")).to_be_visible()
