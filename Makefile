@@ -103,11 +103,11 @@ chart: setup ## Check the Helm chart
 	pytest -q tests/charts
 
 # Tests wait for processes, disks and clocks: more of them at once than the two cores that they are meant for.
+# One that fails is tried once more, and the output names it: a busy machine costs no run, and a race is still seen.
 .PHONY: check
 check: lint types arch dead $(VENV)/.compiled ## The fast part of what CI runs
-	pytest -q -n 3 tests/house tests/unit tests/contract
+	pytest -q -n 3 --reruns 1 -raR tests/house tests/unit tests/contract
 
-# One that fails is tried once more, and the output names it: a busy machine costs no run, and a race is still seen.
 .PHONY: test
 test: setup tools check ## All that CI runs
 	pytest -q -n 4 --reruns 1 -raR --dist loadfile --no-loadscope-reorder tests/charts tests/integration tests/e2e

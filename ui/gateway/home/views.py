@@ -65,6 +65,7 @@ class NextStep(NamedTuple):
 class HomeView:
     """The first page; `problems` are the sentences of services that are away."""
 
+    num_runs: int
     running: tuple[Entry, ...]
     waiting: tuple[Entry, ...]
     best: tuple[Best, ...]
@@ -83,6 +84,7 @@ def home_view(read: Readings, *, free_bytes: int, problems: Sequence[str] = ()) 
     """Return the first page's view; `free_bytes` are those of the disk under the gateway's data folder."""
     best = best_by_suite(read.test_runs)
     return HomeView(
+        num_runs=len(read.test_runs),
         running=tuple(
             entry for entry in _jobs(read) if entry.job and not entry.job.is_final and entry.job.state != "paused"
         ),
@@ -164,12 +166,8 @@ def _waiting(read: Readings) -> Iterator[Entry]:
     for loop in (loop for loop in read.loops if loop.waiting and not loop.job.is_final):
         address = _address("loops", "loop", loop.loop_id)
         yield Entry("loop", loop.model_version_id, address, "It asks what to do next.")
-    for job in (job for job in read.training_jobs if job.job.state == "paused"):
-        address = _address("training-jobs", "job", job.training_job_id)
-        yield Entry("training", job.model_version_id, address, "It is paused; resume or cancel it.")
-    for run in (run for run in read.test_runs if run.job.state == "paused"):
-        address = _address("test-runs", "run", run.test_run_id)
-        yield Entry("test", run.subject, address, "It is paused; resume or cancel it.")
+    for entry in (entry for entry in _jobs(read) if entry.job and entry.job.state == "paused"):
+        yield entry._replace(note="It is paused; resume or cancel it.", job=None)
     for run in (run for run in read.test_runs if run.is_incomplete and run.job.is_final):
         address, note = _address("test-runs", "run", run.test_run_id), f"{run.num_missing} cases have no answer."
         yield Entry("test", run.subject, address, note)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
 from typing import Any
 
@@ -62,7 +62,8 @@ class _Answer:
         whole = await generation.whole()
         await self._keep(whole)
         calls = called(self._chat, whole.tool_calls)
-        text = whole.text.strip() if calls else whole.text
+        # As a stream has it, where what came before is sent.
+        text = whole.text.rstrip() if calls else whole.text
         content = [{"type": "text", "text": text}] if text or not calls else []
         content += [_tool_use(call, _input(call)) for call in call_documents(calls)]
         return {**self._head, "content": content, **_end(whole.last, calls), "usage": _usage(whole.last)}
@@ -73,19 +74,26 @@ class _Answer:
         start: Event = {**self._head, "content": [], "stop_reason": None, "stop_sequence": None, "usage": nothing}
         yield {"type": "message_start", "message": start}
         responses: list[GenerateResponse] = []
+        held, has_text = "", False
         async with aclosing(generation.responses()) as stream:
             async for response in stream:
-                if response.text_delta:
-                    if not any(earlier.text_delta for earlier in responses):
-                        yield _block_start(0, {"type": "text", "text": ""})
-                    yield _delta(0, {"type": "text_delta", "text": response.text_delta})
+                # White space in front of calls is left out, so it waits for what follows it.
+                held += response.text_delta
+                if solid := held.rstrip():
+                    for event in _text_events(solid, begins=not has_text):
+                        yield event
+                    held, has_text = held[len(solid) :], True
                 responses.append(response)
         whole = whole_of(responses)
         await self._keep(whole)
         calls = called(self._chat, whole.tool_calls)
-        if whole.text:
+        if not calls:
+            for event in _text_events(held, begins=not has_text):
+                yield event
+            has_text = True
+        if has_text:
             yield {"type": "content_block_stop", "index": 0}
-        for index, call in enumerate(call_documents(calls), int(bool(whole.text))):
+        for index, call in enumerate(call_documents(calls), int(has_text)):
             yield _block_start(index, _tool_use(call, {}))
             yield _delta(index, {"type": "input_json_delta", "partial_json": json.dumps(_input(call))})
             yield {"type": "content_block_stop", "index": index}
@@ -106,6 +114,14 @@ async def _streamed(events: AsyncIterator[Event]) -> AsyncIterator[ServerSentEve
 
 def _sent(event: Event) -> ServerSentEvent:
     return ServerSentEvent(data=json.dumps(event), event=event["type"])
+
+
+def _text_events(text: str, *, begins: bool) -> Iterator[Event]:
+    """Yield what adds `text` to the text block, which the first ones begin."""
+    if begins:
+        yield _block_start(0, {"type": "text", "text": ""})
+    if text:
+        yield _delta(0, {"type": "text_delta", "text": text})
 
 
 def _block_start(index: int, block: dict[str, Any]) -> Event:

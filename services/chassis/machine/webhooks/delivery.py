@@ -24,6 +24,7 @@ DELIVERY_KIND = "webhook_delivery"
 AT_ONCE = 32
 # Eighteen hours in all.
 PAUSES_SECONDS = (5.0, 20.0, 80.0, 320.0, 1280.0, 5120.0, 14400.0, 14400.0, 14400.0, 14400.0)
+_LONGEST_SECONDS = 1.2 * max(PAUSES_SECONDS)
 _TIMEOUT_SECONDS = 15.0
 _PREFIX = "whsec_"
 _MIN_KEY_BYTES = 24
@@ -106,9 +107,9 @@ class DeliveryJob:
 
 
 async def _wait(context: JobContext, due: float) -> None:
-    """Wait until a time of the wall clock, in no other delivery's place."""
+    """Wait until a time of the wall clock, never longer than the longest pause, and in no other delivery's place."""
     context.waits = context.awaits_person = True
-    await asyncio.sleep(due - time.time())
+    await asyncio.sleep(min(due - time.time(), _LONGEST_SECONDS))
     context.waits = context.awaits_person = False
 
 
