@@ -66,6 +66,8 @@ element.addEventListener('click', (event) => {
 
 def frame(title: str, sentence: str) -> None:
     """Begin a page: the navigation and the page's title."""
+    # The page framework's own menu, which names the same pages.
+    gr.Navbar(visible=False)
     gr.HTML(render("shared/header", pages=PAGES, current=title), elem_id="header", apply_default_css=False)
     gr.HTML(render("shared/title", title=title, sentence=sentence), elem_id="title", apply_default_css=False)
 

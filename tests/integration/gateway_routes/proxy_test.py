@@ -194,7 +194,7 @@ def test_a_person_logs_in_and_out_through_the_path(context: BrowserContext, prox
     page.get_by_label("Key").fill(KEY)
     page.get_by_role("button", name="Log in").click()
     page.wait_for_url(f"{proxy.locked_url}/test-suites")
-    page.get_by_role("link", name="Models", exact=True).click()
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Models", exact=True).click()
     page.get_by_label("Import a model").fill("/no/such/model.gguf")
     page.get_by_role("button", name="Import").click()
     expect(page.locator("#import-message .notice")).to_be_visible()
