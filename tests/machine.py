@@ -15,6 +15,9 @@ from typing import Final
 import psutil
 import pytest
 
+# What a test waits for takes a hundredth of this; a machine that does much else needs the rest.
+PATIENCE_SECONDS: Final = 180.0
+
 # Below those that the kernel lends to whoever connects, so that none is taken between here and a program's start, and
 # above those that Ray gives to its workers: a head whose own port lies among them refuses to start.
 _PORTS: Final = range(20_000, 32_000)

@@ -20,6 +20,7 @@ from packaging.utils import canonicalize_name
 
 from tests.charts.dockerfile import extras_of
 from tests.charts.tools import DEPLOYABLES, ROOT
+from tests.machine import PATIENCE_SECONDS
 
 OURS = frozenset(("services", "ui", "drillyard"))
 # Profiles are found by their names, so all of them may be loaded wherever one is.
@@ -176,7 +177,9 @@ def test_a_deployable_starts_with_nothing_but_what_its_image_holds(target: str, 
     assert "pytest" in absent
     command = [sys.executable, "-c", STARTS_WITHOUT, module, ",".join(absent)]
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}", "PATH": os.environ["PATH"]}
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 

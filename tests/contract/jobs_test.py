@@ -11,6 +11,7 @@ from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import Job, JobError, JobState, JobStore, Json, MemoryJobStore, SqlJobStore, watch
 from tests.contract.conftest import OpenDatabase
+from tests.machine import PATIENCE_SECONDS
 
 LEASE = 30.0
 
@@ -363,7 +364,7 @@ async def test_a_watcher_gets_each_event_once_stored_ones_first(stores: Stores) 
         await stores.first.append_event(job.job_id, job.epoch, "unit", {"n": n})
         await asyncio.sleep(0)
     await stores.first.finish(job.job_id, job.epoch, JobState.SUCCEEDED, result={})
-    all_events, later = await asyncio.wait_for(asyncio.gather(*watchers), 60)
+    all_events, later = await asyncio.wait_for(asyncio.gather(*watchers), PATIENCE_SECONDS)
     assert all_events == list(range(1, 10))
     assert later == list(range(3, 10))
     assert await watch_from(9) == []
@@ -376,7 +377,7 @@ async def test_a_watcher_sees_what_another_process_does(stores: Stores) -> None:
     waiting = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0.05)
     await stores.second.append_event(job.job_id, job.epoch, "unit", {})
-    assert (await asyncio.wait_for(waiting, 60)).type == "unit"
+    assert (await asyncio.wait_for(waiting, PATIENCE_SECONDS)).type == "unit"
     await stream.aclose()
 
 

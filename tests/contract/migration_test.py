@@ -13,6 +13,7 @@ from sqlalchemy import text
 from services import migrate as step
 from services.chassis.database import Database
 from services.chassis.database.migration import _ADVISORY_LOCK, migrate
+from tests.machine import PATIENCE_SECONDS
 
 REVISIONS = Path(step.__file__).parent / "registry" / "store" / "migrations"
 WAITING = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
@@ -41,7 +42,7 @@ async def test_replicas_that_start_together_do_not_both_migrate(postgres_url: st
             await session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
             both = [asyncio.ensure_future(migrate(database, REVISIONS)) for database in (first, second)]
             # Both are held where one of them will be while the other migrates.
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while await session.scalar(text(WAITING)) != len(both):
                     assert not any(task.done() for task in both)
         await asyncio.gather(*both)

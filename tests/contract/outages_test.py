@@ -20,6 +20,7 @@ from services.chassis.errors import DatabaseAway
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, SqlJobStore, watch
 from services.chassis.jobs.tables import JOBS
 from tests.contract.conftest import OpenDatabase
+from tests.machine import PATIENCE_SECONDS
 
 
 class Proxy:
@@ -85,7 +86,7 @@ async def run(store: SqlJobStore, work: object, lease_seconds: float) -> Job:
     runner.register("x", work)  # type: ignore[arg-type]
     job_id = (await store.create("x", "r", {})).job_id
     await runner.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (job := await _seen(store, job_id)).is_final:
             await asyncio.sleep(0.05)
     await runner.stop(5.0)

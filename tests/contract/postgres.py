@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import free_port
-
-START_SECONDS = 30.0
+from tests.machine import PATIENCE_SECONDS, free_port
 
 
 def find_program(name: str) -> str | None:
@@ -66,7 +64,7 @@ class PostgresServer:
     def _end(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
         try:
-            self._process.wait(START_SECONDS)
+            self._process.wait(PATIENCE_SECONDS)
         finally:
             self._process.kill()
 
@@ -94,7 +92,7 @@ def run_postgres() -> Iterator[str]:
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
     import psycopg
 
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None and time.monotonic() < end:
         try:
             psycopg.connect(host="127.0.0.1", port=port, user="drillyard", dbname="postgres").close()

@@ -16,6 +16,7 @@ from playwright.sync_api import BrowserContext, FilePayload, Page, Request, expe
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
+from tests.machine import PATIENCE_SECONDS
 from ui.cli.connection import Gateway
 from ui.cli.processes import System
 
@@ -25,7 +26,7 @@ HOSTILE = (
     "<img src='https://example.org/x.png' onerror='window.broken = 1'><script>window.broken = 1</script> ${1} {{x}}"
 )
 SUITE = "roo_xml/browser@1"
-PATIENCE_MS = 120_000
+PATIENCE_MS = 1000 * PATIENCE_SECONDS
 _VIOLATIONS = """async () => (await axe.run({resultTypes: ['violations']})).violations
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`))"""
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
@@ -39,7 +40,9 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Write the model in a process of its own, so that this one never loads torch."""
     folder = tmp_path_factory.mktemp("model") / "tiny"
     program = "import pathlib, sys, services.lm.tiny as tiny; tiny.write_tiny_model(pathlib.Path(sys.argv[1]))"
-    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT, env=_environment(), timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT, env=_environment(), timeout=PATIENCE_SECONDS
+    )
     return folder
 
 
@@ -110,7 +113,7 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
     page.get_by_label("Name of the model").fill("tiny")
     page.locator("#import-upload input[webkitdirectory]").set_input_files(tiny_model)
     expect(page.locator("#import-message")).to_contain_text("The import of tiny has begun.")
-    expect(page.locator("#models")).to_contain_text("tiny@1", timeout=60_000)
+    expect(page.locator("#models")).to_contain_text("tiny@1")
     page.locator("#models").get_by_role("link", name="Test").click()
 
     expect(page.locator("#test-model input")).to_have_value("tiny@1")
@@ -119,7 +122,7 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
     page.get_by_label("Longest answer, in tokens").fill("12")
     page.get_by_role("button", name="Start the test").click()
     expect(page.locator("#run")).to_contain_text(f"tiny@1 on {SUITE}")
-    expect(page.locator("#run .badge").first).to_have_text("succeeded", timeout=180_000)
+    expect(page.locator("#run .badge").first).to_have_text("succeeded")
     expect(page.locator("#run .figures")).to_contain_text("13cases judged")
     expect(page.locator("#run")).to_contain_text("0 %conforming")
 
@@ -220,11 +223,11 @@ def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url:
     page.goto(f"{url}/test-runs?run={run['test_run_id']}")
     page.get_by_role("button", name="Repeat").click()
     expect(page.locator("#run")).to_contain_text("Repeats the run")
-    expect(page.locator("#run .badge").first).to_have_text("succeeded", timeout=180_000)
+    expect(page.locator("#run .badge").first).to_have_text("succeeded")
     page.locator("#run-actions").get_by_role("link", name="Compare").click()
     expect(page.locator("#compare-after input")).to_have_value(re.compile("tiny@1"))
     page.get_by_role("button", name="Compare", exact=True).click()
-    expect(page.locator("#comparison .hero")).to_contain_text("0 %", timeout=60_000)
+    expect(page.locator("#comparison .hero")).to_contain_text("0 %")
     expect(page.locator("#comparison table.matrix tbody tr")).to_have_count(13)
     with page.expect_download() as downloading:
         page.get_by_role("link", name="Download the report").click()
@@ -233,7 +236,7 @@ def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url:
     page.get_by_label("Whether two forms answer the same").check()
     expect(page.locator("#compare-after input")).to_have_value(re.compile("tiny@1"))
     page.get_by_role("button", name="Compare", exact=True).click()
-    expect(page.locator("#comparison .badge").first).to_have_text("the same", timeout=60_000)
+    expect(page.locator("#comparison .badge").first).to_have_text("the same")
     expect(page.locator("#comparison")).to_contain_text("13answers compared")
 
 
@@ -244,20 +247,20 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     page.get_by_role("button", name="Sampling").click()
     expect(page.get_by_label("Longest answer, in tokens")).to_have_value("192")
     page.get_by_role("button", name="Show the prompt").click()
-    expect(page.locator("#prompt")).to_contain_text(HOSTILE, timeout=120_000)
+    expect(page.locator("#prompt")).to_contain_text(HOSTILE)
     expect(page.locator("#prompt")).to_contain_text("tokens")
     page.get_by_label("Longest answer, in tokens").fill("12")
     page.get_by_label("Longest answer, in tokens").press("Tab")
     expect(page.get_by_label("Longest answer, in tokens")).to_have_value("12")
     page.get_by_role("button", name="Answer", exact=True).click()
-    expect(page.locator("#judgement .layer.failed").first).to_be_visible(timeout=120_000)
+    expect(page.locator("#judgement .layer.failed").first).to_be_visible()
 
     page.get_by_label("My own message").check()
     page.get_by_role("button", name="Answer", exact=True).click()
     expect(page.locator("#playground-messages .dy-blame")).to_contain_text("no message")
     page.get_by_label("Message", exact=True).fill(HOSTILE)
     page.get_by_role("button", name="Answer", exact=True).click()
-    expect(page.locator("#answer [aria-busy=false]")).to_contain_text("12 answer tokens", timeout=60_000)
+    expect(page.locator("#answer [aria-busy=false]")).to_contain_text("12 answer tokens")
     expect(page.locator("#talk")).to_contain_text(HOSTILE)
 
 

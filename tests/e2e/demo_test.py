@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.integration.processes import ROOT
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
 MOST_SILENT_SECONDS = 30.0
@@ -26,7 +27,9 @@ def _environment() -> dict[str, str]:
 def _tiny_model(folder: Path) -> Path:
     program = "import pathlib, sys, services.lm.tiny as tiny; path = pathlib.Path(sys.argv[1])"
     program += "; tiny.write_tiny_model(path, hidden_size=32, num_layers=1)"
-    subprocess.run([sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT, env=_environment(), timeout=120)
+    subprocess.run(
+        [sys.executable, "-c", program, str(folder)], check=True, cwd=ROOT, env=_environment(), timeout=PATIENCE_SECONDS
+    )
     return folder
 
 

@@ -22,7 +22,7 @@ from tests.bench.testing.workload import smollm_gguf
 from ui.cli.processes import System
 
 _SUITE: Final = "roo_native/smoke@1"
-_PATIENCE_MS: Final = 90_000
+_PATIENCE_MS: Final = 180_000
 
 
 class Tour:

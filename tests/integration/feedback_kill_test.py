@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pytest
 from drillyard.feedback.v1 import (
     feedback_file_pb2,
     feedback_item_pb2,
@@ -33,6 +32,7 @@ from services.feedback.domain.item import Content, FeedbackKind, Item, Rating, S
 from services.feedback.domain.schedules.scheduled_run import run_by_hand
 from tests.fakes.neighbours.world import World
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.decisions.evidence import Evidence
 
 GUARDRAIL_0 = ("0/guardrail-0", "0/guardrail-0-evaluate")
@@ -85,7 +85,6 @@ async def wait_for_end(address: str, loop_id: str) -> tuple[loop_pb2.Loop, list[
     return loop, steps
 
 
-@pytest.mark.timeout(240)
 async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_path: Path) -> None:
     world = World()
     Evidence(world)
@@ -102,7 +101,7 @@ async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_
             gate.open()
             work.open()
         with feedback(tmp_path, port) as process:
-            loop, steps = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+            loop, steps = await asyncio.wait_for(wait_for_end(process.address, loop_id), PATIENCE_SECONDS)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
     assert loop.job.attempt == len(POINTS) + 1
     assert await world.made() == Counter(ROUND_0 + ROUND_1)
@@ -112,7 +111,6 @@ async def test_a_loop_that_is_killed_in_every_step_ends_and_doubles_nothing(tmp_
     assert set(told.values()) == {1} and len(told) == 2 * (1 + 3 + 7)
 
 
-@pytest.mark.timeout(120)
 async def test_an_accepted_loop_survives_a_kill_that_comes_at_once(tmp_path: Path) -> None:
     world = World()
     Evidence(world)
@@ -123,7 +121,7 @@ async def test_an_accepted_loop_survives_a_kill_that_comes_at_once(tmp_path: Pat
             process.kill()
         with feedback(tmp_path, port) as process:
             assert await start_loop(process.address) == loop_id
-            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), PATIENCE_SECONDS)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET
     assert await world.made() == Counter(["0/test", "0/evaluate", *GUARDRAIL_0])
 
@@ -136,7 +134,7 @@ async def asked(address: str, loop_id: str, *, answers: bool) -> None:
     """Return once a loop waits for a person, or has been told to go on."""
     channel = open_channel(address)
     stub: feedback_service_pb2_grpc.FeedbackServiceAsyncStub = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         is_waiting = False
         while not is_waiting:
             loop = (await stub.GetLoop(loop_pb2.GetLoopRequest(loop_id=loop_id))).loop
@@ -148,7 +146,6 @@ async def asked(address: str, loop_id: str, *, answers: bool) -> None:
     await channel.close()
 
 
-@pytest.mark.timeout(240)
 async def test_a_round_of_preferences_and_one_that_goes_back_double_nothing_when_killed(tmp_path: Path) -> None:
     world = World()
     Evidence(world, is_mixed=True)
@@ -172,7 +169,7 @@ async def test_a_round_of_preferences_and_one_that_goes_back_double_nothing_when
             gates[point].open()
             works[point].open()
         with feedback(tmp_path, port) as process:
-            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), PATIENCE_SECONDS)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET, loop.job
     steps = ("test", "evaluate", "probe_suite", "probe", "probe_evaluate", "dataset", "train")
     expected = [f"{number}/{step}" for number in (0, 1) for step in steps]
@@ -186,7 +183,6 @@ async def test_a_round_of_preferences_and_one_that_goes_back_double_nothing_when
 SEARCHED = ["0/train:answer", "1/search-2:answer", "1/search-5:watch", "alias:answer"]
 
 
-@pytest.mark.timeout(240)
 async def test_a_round_of_grpo_a_search_and_the_alias_double_nothing_when_killed(tmp_path: Path) -> None:
     world = World()
     evidence = Evidence(world, is_mixed=True)
@@ -208,7 +204,7 @@ async def test_a_round_of_grpo_a_search_and_the_alias_double_nothing_when_killed
             gate.open()
             work.open()
         with feedback(tmp_path, port) as process:
-            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), 60)
+            loop, _ = await asyncio.wait_for(wait_for_end(process.address, loop_id), PATIENCE_SECONDS)
     assert loop.stop_reason == loop_pb2.STOP_REASON_GOALS_MET, loop.job
     steps = ("test", "evaluate", "probe_suite", "probe", "probe_evaluate", "dataset", "train")
     expected = [f"{number}/{step}" for number in (0, 1) for step in steps]
@@ -243,7 +239,6 @@ async def import_in(data_dir: Path) -> feedback_file_pb2.CreateFeedbackImportReq
     return feedback_file_pb2.CreateFeedbackImportRequest(request_id="kill", artifact=artifact)
 
 
-@pytest.mark.timeout(240)
 async def test_a_due_time_and_an_import_that_are_killed_anywhere_end_and_double_nothing(tmp_path: Path) -> None:
     world = World()
     Evidence(world)
@@ -287,7 +282,7 @@ async def until_both_have_ended(stub: Any, run_id: str, import_id: str) -> None:
     listed = await stub.ListFeedbackItems(feedback_item_pb2.ListFeedbackItemsRequest(page_size=1))
     assert listed.total_size == NUM_ITEMS
     outcome = 0
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not outcome:
             await asyncio.sleep(0.1)
             request = scheduled_run_pb2.GetScheduledRunRequest(scheduled_run_id=run_id)

@@ -28,6 +28,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from tests.fakes.neighbours.world import Judgement, World
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.decisions.evidence import Evidence
 
 # Of CPU time, so that what else runs on the machine does not count.
@@ -70,7 +71,7 @@ def spec(**changes: Any) -> loop_pb2.LoopSpec:
 
 
 def metrics_of(process: ServiceProcess) -> str:
-    with urlopen(f"http://{process.metrics_address}/metrics", timeout=60) as response:
+    with urlopen(f"http://{process.metrics_address}/metrics", timeout=PATIENCE_SECONDS) as response:
         return str(response.read().decode())
 
 
@@ -206,7 +207,7 @@ async def test_a_schedule_is_run_by_hand_and_what_it_reached_is_counted(site: Si
     assert schedule.next_due_time.ToDatetime().strftime("%H:%M") == "02:30"
     by_hand = scheduled_run_pb2.RunScheduleRequest(schedule_id=schedule.schedule_id)
     run = (await site.stub.RunSchedule(by_hand)).scheduled_run
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not run.outcome:
             await asyncio.sleep(0.2)
             wanted = scheduled_run_pb2.GetScheduledRunRequest(scheduled_run_id=run.scheduled_run_id)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from tests.machine import PATIENCE_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
-READY_SECONDS = 180.0
-STOP_SECONDS = 60.0
 
 # The gateway's folder and prefix differ from its name; every other service is `services.<name>`.
 _MODULES = {"gateway": "ui"}
@@ -41,12 +41,12 @@ class ServiceProcess:
     def kill(self) -> None:
         """End the process as the kernel would: SIGKILL, no last words."""
         self.process.kill()
-        self.process.wait(STOP_SECONDS)
+        self.process.wait(PATIENCE_SECONDS)
 
     def stop(self) -> int:
         """Ask the process to end (SIGTERM) and return its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_SECONDS)
+        return self.process.wait(PATIENCE_SECONDS)
 
     def log(self) -> str:
         """Return all that the process wrote to stderr."""
@@ -63,7 +63,7 @@ def start_service(name: str, data_dir: Path, **settings: object) -> Iterator[Ser
         settings: Settings of the service in lower case, such as `registry_address="127.0.0.1:5000"`.
 
     Raises:
-        NotReadyError: The process ended, or printed no ready line in three minutes; the message holds its log.
+        NotReadyError: The process ended, or printed no ready line in `PATIENCE_SECONDS`; the message holds its log.
     """
     log_path = data_dir / "logs" / f"{name}-{time.monotonic_ns()}.log"
     log_path.parent.mkdir(parents=True, exist_ok=True)
@@ -105,14 +105,14 @@ def _read_ready(name: str, process: subprocess.Popen[str], log_path: Path) -> di
     assert process.stdout is not None
     lines: queue.SimpleQueue[str] = queue.SimpleQueue()
     threading.Thread(target=_drain, args=(process.stdout, lines), daemon=True).start()
-    end = time.monotonic() + READY_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             line = lines.get(timeout=max(end - time.monotonic(), 0.0))
         except queue.Empty:
-            raise NotReadyError(f"{name} was silent for {READY_SECONDS:.0f} s. {log_path.read_text()}") from None
+            raise NotReadyError(f"{name} was silent for {PATIENCE_SECONDS:.0f} s. {log_path.read_text()}") from None
         if not line:
-            raise NotReadyError(f"{name} ended with code {process.wait(STOP_SECONDS)}. {log_path.read_text()}")
+            raise NotReadyError(f"{name} ended with code {process.wait(PATIENCE_SECONDS)}. {log_path.read_text()}")
         if line.startswith("{"):
             ready: dict[str, str] = json.loads(line)
             if ready.get("event") == "serving":
@@ -131,7 +131,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE_SECONDS)

@@ -23,11 +23,10 @@ from services.lm.tiny import write_tiny_model
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
 from tests.integration.processes import ServiceProcess, start_service
-from tests.machine import command_of, free_port
+from tests.machine import PATIENCE_SECONDS, command_of, free_port
 
 MODEL = "tiny"
 SUITE = "roo_xml/core@1"
-PATIENCE_SECONDS = 60.0
 FINAL_STATES = (job_pb2.JOB_STATE_SUCCEEDED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 
 

@@ -17,7 +17,7 @@ from services.lm.tiny import write_tiny_model
 from services.trainer.manifest import MANIFEST, places
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import ServiceProcess, start_service
-from tests.machine import has_ended
+from tests.machine import PATIENCE_SECONDS, has_ended
 from tests.unit.trainer.training_bench import dataset_rows
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
@@ -85,7 +85,7 @@ def processes_of(service: ServiceProcess) -> list[psutil.Process]:
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
-    _, alive = psutil.wait_procs(processes, timeout=10)
+    _, alive = psutil.wait_procs(processes, timeout=PATIENCE_SECONDS)
     return all(map(has_ended, alive))
 
 

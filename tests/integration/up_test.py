@@ -18,7 +18,7 @@ import psutil
 
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
-from tests.machine import command_of
+from tests.machine import PATIENCE_SECONDS, command_of
 from ui.cli.connection import Gateway, GatewayError
 
 NAMES = {"registry", "test_runner", "trainer", "evaluator", "feedback", "gateway"}
@@ -172,7 +172,7 @@ def test_a_process_that_ends_is_started_again_at_its_address_and_one_that_ends_a
             assert [_next_event(process)["event"] for _ in range(2)] == ["restart", "serving"]
         children = psutil.Process(process.pid).children()
         _kill(process, "feedback")
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 1
         assert "It was started again 5 times" in json.loads(said)["problem"]
         assert _gone(children, 1)
@@ -180,7 +180,7 @@ def test_a_process_that_ends_is_started_again_at_its_address_and_one_that_ends_a
 
 def _refused(folder: Path, *options: str) -> str:
     with _up(folder, *options) as process:
-        _, said = process.communicate(timeout=60)
+        _, said = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 1, said
         assert not psutil.pid_exists(process.pid)
     return str(json.loads(said)["problem"])

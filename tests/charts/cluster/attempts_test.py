@@ -24,6 +24,7 @@ from tests.charts.tools import render
 from tests.fakes.system.registry import TrainerRegistry, serve_registry
 from tests.integration.processes import start_service
 from tests.integration.trainer_kill_test import NUM_STEPS, Caller
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.training_bench import dataset_rows
 
 pytestmark = [pytest.mark.cluster, pytest.mark.ray, pytest.mark.timeout(900)]
@@ -68,7 +69,7 @@ def plan_of(container: Container) -> AttemptPlan:
 
 
 async def until_printed(attempt: Path, words: str) -> None:
-    async with asyncio.timeout(100):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while words not in printed(attempt):
             await asyncio.sleep(0.05)
 

@@ -24,9 +24,8 @@ from typing import Any
 import pytest
 
 from tests.charts.tools import Manifest, of_kind, require, run_program
-from tests.machine import free_ports
+from tests.machine import PATIENCE_SECONDS, free_ports
 
-START_SECONDS = 120.0
 STOP_SECONDS = 10.0
 _PROGRAMS = ("etcd", "kube-apiserver", "kube-controller-manager")
 _NAMES = "subjectAltName=DNS:localhost,DNS:kubernetes.default.svc,IP:127.0.0.1,IP:10.96.0.1"
@@ -199,7 +198,7 @@ def _running(program: Path, log_path: Path, flags: tuple[str, ...]) -> Iterator[
 
 
 def _wait_for(url: str, last_words: Callable[[], str], context: ssl.SSLContext | None = None) -> None:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end and not last_words():
         try:
             with urllib.request.urlopen(url, timeout=5, context=context):

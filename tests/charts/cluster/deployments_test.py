@@ -29,6 +29,7 @@ from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersio
 from services.registry.ports.deployment import ServedVersion
 from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import render
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 NAMESPACE, MODEL, ACCOUNT = "drilling", "tiny@2", "dy-registry"
@@ -102,7 +103,7 @@ def deployer(kubeconfig: Path, address: str = "http://127.0.0.1:9") -> Kubernete
 
 async def until(look: Callable[[], Awaitable[DeploymentStatus]], *parts: str) -> DeploymentStatus:
     """Return the status whose reason has all parts, once it comes."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             status = await look()
             if all(part in f"{status.state.value} {status.reason}" for part in parts):
@@ -113,7 +114,7 @@ async def until(look: Callable[[], Awaitable[DeploymentStatus]], *parts: str) ->
 def patch_pod(control_plane: ControlPlane, name: str, status: dict[str, Any]) -> None:
     """Set the status of a deployment's pod as a kubelet would."""
     selector = f"drillyard.dev/deployment={name}"
-    pods, end = [], time.monotonic() + 60
+    pods, end = [], time.monotonic() + PATIENCE_SECONDS
     while not pods:
         assert time.monotonic() < end, "no pod was made"
         pods = json.loads(control_plane.kubectl("get", "pods", "-n", NAMESPACE, "-l", selector, "-o", "json"))["items"]

@@ -14,11 +14,11 @@ import pytest
 
 from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import CHART, DEPLOYABLES, helm, profile_values, require
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 NAMESPACE = "released"
-PATIENCE_SECONDS = 60.0
 OURS = "app.kubernetes.io/part-of=drillyard"
 
 

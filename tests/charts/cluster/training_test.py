@@ -20,6 +20,7 @@ from services.trainer.domain.plan import AttemptPlan
 from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.cluster.kuberay import DEFINITION, Operator
 from tests.charts.tools import render
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.backends.kubernetes_objects_test import JOB_ID, plan_of
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -79,7 +80,7 @@ class Ground:
             await backend.close()
 
     async def until(self, holds: Callable[[], Awaitable[bool] | bool]) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while True:
                 assert self.operator.fault is None, self.operator.fault
                 answer = holds()

@@ -19,7 +19,7 @@ import pytest
 from services.smoke import health_of
 from tests.charts.dockerfile import TARGETS, extras_of
 from tests.charts.tools import DEPLOYABLES, ROOT, Manifest, run_program
-from tests.machine import free_ports
+from tests.machine import PATIENCE_SECONDS, free_ports
 
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("IMAGES_BUILT"), reason="run `make images`, then set IMAGES_BUILT=1"),
@@ -116,7 +116,7 @@ def test_a_program_starts_from_its_image_and_answers(target: str) -> None:
     with started(target, **settings) as process:
         said = ready(process)
         if target == "gateway":
-            with urllib.request.urlopen(f"http://{said['http_address']}/", timeout=60) as answer:
+            with urllib.request.urlopen(f"http://{said['http_address']}/", timeout=PATIENCE_SECONDS) as answer:
                 assert answer.status == 200
         else:
             assert health_of(said["grpc_address"], seconds=60) == "SERVING"

@@ -12,9 +12,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.machine import free_port
-
-_START_SECONDS = 60.0
+from tests.machine import PATIENCE_SECONDS, free_port
 
 
 @pytest.fixture(scope="session")
@@ -40,12 +38,12 @@ def s3_endpoint() -> Iterator[str]:
 def s3_root(s3_endpoint: str) -> str:
     """The URL of an empty bucket."""
     name = f"bucket-{uuid.uuid4().hex}"
-    urlopen(Request(f"{s3_endpoint}/{name}", method="PUT"), timeout=30).close()
+    urlopen(Request(f"{s3_endpoint}/{name}", method="PUT"), timeout=PATIENCE_SECONDS).close()
     return f"s3://{name}"
 
 
 def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
-    end = time.monotonic() + _START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         assert process.poll() is None, "the server ended"
         try:

@@ -12,8 +12,7 @@ from google.protobuf.json_format import MessageToDict
 
 from services.chassis.jobs import Job, JobContext, JobRunner, Json, MemoryJobStore, watch
 from services.chassis.jobs.convert import job_to_proto, watch_response
-
-WAIT_SECONDS = 60.0
+from tests.machine import PATIENCE_SECONDS
 
 
 class Gate:
@@ -24,7 +23,7 @@ class Gate:
 
     async def arrival(self) -> None:
         """Return once someone stands at the gate."""
-        await asyncio.wait_for(self._arrived.wait(), WAIT_SECONDS)
+        await asyncio.wait_for(self._arrived.wait(), PATIENCE_SECONDS)
 
     def open(self) -> None:
         """Let all pass from now on."""

@@ -22,6 +22,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition
 from services.chassis.machine.parent import ServiceToken
 from tests.integration.processes import ServiceProcess, start_service
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.lm.gguf.models import write
 from ui.openai.served import endpoint_of
 
@@ -58,7 +59,7 @@ async def register_gguf(registry: Any, folder: Path) -> str:
 
 
 async def ready(registry: Any, deployment_id: str) -> pb.Deployment:
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             request = pb.GetDeploymentRequest(deployment_id=deployment_id)
             deployment = (await registry.GetDeployment(request)).deployment
@@ -96,7 +97,7 @@ async def test_a_killed_registry_leaves_no_server_and_serves_again_at_the_same_p
             with pytest.raises(FailedPrecondition, match="tiny:champion"):
                 await registry.DeleteDeployment(pb.DeleteDeploymentRequest(deployment_id=created.deployment_id))
         process.kill()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while servers():
             await asyncio.sleep(0.05)
     with start_service("registry", data, token_file=data / "token") as process:

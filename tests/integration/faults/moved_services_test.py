@@ -13,6 +13,7 @@ import grpc.aio
 
 from services.chassis.channel import open_channel
 from services.chassis.waiting import patiently
+from tests.machine import PATIENCE_SECONDS
 
 IPV4 = 1
 
@@ -70,7 +71,7 @@ async def test_calls_find_the_pods_that_took_the_place_of_another_and_go_to_all_
             call = channel.unary_unary("/test.Pods/GetHost")
             assert await call(b"") == b"127.0.0.1"
         # gRPC's own half minute between two questions to the name server would be too long for this.
-        async with pod("127.0.0.2", port), pod("127.0.0.3", port), asyncio.timeout(20):
+        async with pod("127.0.0.2", port), pod("127.0.0.3", port), asyncio.timeout(PATIENCE_SECONDS):
             hosts[:] = "127.0.0.2", "127.0.0.3"
             reached = {await patiently(lambda: call(b""), "the registry")}
             while reached != {b"127.0.0.2", b"127.0.0.3"}:

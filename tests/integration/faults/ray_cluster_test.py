@@ -22,10 +22,8 @@ from services.lm.tiny import write_tiny_model
 from tests.fakes.system.registry import serve_registry
 from tests.integration.processes import start_service
 from tests.integration.trainer_test import Trainer
-from tests.machine import free_port
+from tests.machine import PATIENCE_SECONDS, free_port
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows
-
-_START_SECONDS = 120.0
 
 
 @contextmanager
@@ -47,7 +45,7 @@ def ray_head(folder: Path, token_file: Path) -> Iterator[str]:
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if not probe.connect_ex(("127.0.0.1", port)):

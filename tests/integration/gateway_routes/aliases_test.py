@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from tests.fakes.system.services import BASE, TUNED
 from tests.integration.gateway_routes.conftest import Front
+from tests.machine import PATIENCE_SECONDS
 from ui.cli.__main__ import app
 
 ALIAS = "smollm2-135m-instruct:champion"
@@ -27,7 +28,7 @@ def _answers(front: Front) -> str:
 
 
 def _pairs(front: Front, count: int = 1) -> Any:
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     while len(pairs := _run(front, "aliases", "shadow-answers", ALIAS)) < count:
         assert time.monotonic() < end, "the answers were not kept"
         time.sleep(0.05)
@@ -39,7 +40,7 @@ def test_an_alias_answers_by_its_version_and_moves_within_a_second(front: Front)
     assert (alias["revision"], alias["shadow_model_version_id"]) == (1, TUNED)
     num_before = len(front.system.model.generations)
     assert _answers(front) == BASE
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     while [workload.adapter is not None for workload in front.system.model.generations[num_before:]] != [False, True]:
         assert time.monotonic() < end, "the shadow was not asked"
         time.sleep(0.05)

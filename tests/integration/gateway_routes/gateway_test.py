@@ -21,6 +21,7 @@ from services.protocols.profile import get_profile
 from tests.fakes.system.services import BASE, SUITE
 from tests.integration.processes import ROOT, ServiceProcess, start_service
 from tests.integration.system_process import SystemProcess
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.registry.model_folders import write_model
 from ui.cli.connection import Gateway, GatewayError
 from ui.cli.follow import PlainLines, follow
@@ -49,7 +50,7 @@ def gateway(system: SystemProcess) -> Iterator[Running]:
 def _ask(
     url: str, path: str, *, method: str = "GET", body: bytes | None = None, **headers: str
 ) -> tuple[int, dict[str, Any], bytes]:
-    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+    connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE_SECONDS)
     try:
         connection.request(method, path, body, headers)
         response = connection.getresponse()
@@ -103,7 +104,9 @@ def _refused(folder: Path, **settings: str) -> str:
     """Start a gateway that must not come up, and return what it says."""
     environment = {**os.environ, **settings, "GATEWAY_DATA_DIR": str(folder), "PYTHONPATH": f"{ROOT}:{ROOT}/proto/gen"}
     command = [sys.executable, "-m", "ui"]
-    ended = subprocess.run(command, check=False, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(
+        command, check=False, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS
+    )
     assert ended.returncode == 2, ended.stderr
     return ended.stderr
 
@@ -307,7 +310,7 @@ def _events(url: str, path: str, **headers: str) -> list[tuple[str, str]]:
     request = urllib.request.Request(
         f"{url}/api/v1{path}", headers={k.replace("_", "-"): v for k, v in headers.items()}
     )
-    with urllib.request.urlopen(request, timeout=60) as response:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as response:
         text = response.read().decode()
     return re.findall(r"id: (\d+)\r?\nevent: (\w+)", text)
 
@@ -323,12 +326,12 @@ def test_events_come_in_order_to_the_end_and_continue_after_the_last_one_read(ga
 
 def test_event_streams_are_bounded_and_others_are_served_meanwhile(gateway: Running) -> None:
     path = f"{gateway.url}/api/v1/training-jobs/{gateway.system.live_training_job_id}/events"
-    held = [urllib.request.urlopen(path, timeout=60) for _ in range(3)]
+    held = [urllib.request.urlopen(path, timeout=PATIENCE_SECONDS) for _ in range(3)]
     try:
         for one in held:
             one.readline()
         with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(path, timeout=60)
+            urllib.request.urlopen(path, timeout=PATIENCE_SECONDS)
         assert (caught.value.code, caught.value.headers["Retry-After"]) == (429, "5")
         caught.value.close()
         assert gateway.api.get("/models")["models"]
@@ -362,7 +365,9 @@ def test_a_report_before_the_first_evaluation_says_to_wait(gateway: Running) -> 
 
 def test_metrics_count_requests(gateway: Running) -> None:
     gateway.api.get("/models")
-    with urllib.request.urlopen(f"http://{gateway.process.metrics_address}/metrics", timeout=60) as response:
+    with urllib.request.urlopen(
+        f"http://{gateway.process.metrics_address}/metrics", timeout=PATIENCE_SECONDS
+    ) as response:
         text = response.read().decode()
     assert re.search(r'drillyard_http_requests_total\{method="GET",route="/api/v1/models",status="200"\} [1-9]', text)
 

@@ -11,6 +11,7 @@ import pytest
 from tests.fakes.system.model import ANSWERS, HELLO, OVERFLOW, WEATHER, log_prob, tokens_of
 from tests.fakes.system.services import BASE, MODEL, TUNED
 from tests.integration.gateway_routes.conftest import Front
+from tests.machine import PATIENCE_SECONDS
 
 TOOLS: list[Any] = [{"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}]
 
@@ -262,7 +263,7 @@ def test_a_route_that_is_not_there_names_those_that_are(front: Front) -> None:
 
 
 def _wait_until_broken_off(front: Front, count: int) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE_SECONDS
     while front.system.model.num_broken_off < count:
         assert time.monotonic() < end, "the generation goes on"
         time.sleep(0.02)

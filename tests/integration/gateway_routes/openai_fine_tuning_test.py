@@ -9,6 +9,7 @@ import pytest
 
 from tests.fakes.system.services import BASE
 from tests.integration.gateway_routes.conftest import Front
+from tests.machine import PATIENCE_SECONDS
 
 ASK = {"role": "user", "content": "What is 17 + 26?"}
 CHAT = {"messages": [ASK, {"role": "assistant", "content": "43"}]}
@@ -31,7 +32,7 @@ def _job(front: Front, **more: Any) -> Any:
 def _cancelled(front: Front, job_id: str) -> Any:
     """Cancel a job, which would stand for ever, and return it once it has ended."""
     front.openai.fine_tuning.jobs.cancel(job_id)
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_SECONDS
     while (job := front.openai.fine_tuning.jobs.retrieve(job_id)).finished_at is None:
         assert time.monotonic() < end, f"the job is {job.status}"
         time.sleep(0.05)

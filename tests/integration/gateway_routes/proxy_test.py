@@ -18,12 +18,11 @@ from playwright.sync_api import BrowserContext, FilePayload, Page, Response, exp
 from tests.e2e.browser_test import CHROMIUM, PATIENCE_MS, QUIET
 from tests.integration.processes import start_service
 from tests.integration.system_process import SystemProcess
-from tests.machine import free_ports
+from tests.machine import PATIENCE_SECONDS, free_ports
 from ui.cli.connection import Gateway
 from ui.shared.environment import PAGES
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
-START_SECONDS = 60.0
 KEY = "the first key of a gateway in a test"
 # The first server takes the path off and hides what the browser asked; the second keeps both, and says a wrong host;
 # the third is like the first, before a gateway that asks for a login.
@@ -65,7 +64,9 @@ class Proxy:
 
     def ask(self, path: str, *, keeping: bool, **headers: str) -> tuple[int, str, bytes]:
         """Send what a browser would send to the outside address; return status, Location and body."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.keeping_port if keeping else self.port, timeout=60)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self.keeping_port if keeping else self.port, timeout=PATIENCE_SECONDS
+        )
         with closing(connection):
             connection.request("GET", path, headers={"Host": f"lab.example:{self.port}", **headers})
             answer = connection.getresponse()
@@ -94,7 +95,7 @@ def proxy(tmp_path_factory: pytest.TempPathFactory, system: SystemProcess) -> It
 
 
 def _await_listener(port: int) -> None:
-    end = time.monotonic() + START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port)).close()

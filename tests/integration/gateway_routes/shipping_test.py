@@ -15,6 +15,7 @@ from services.lm.conversion.header import read_header
 from services.lm.loading import load
 from services.lm.tiny import write_tiny_model
 from tests.integration.processes import start_service
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.chassis.machine.webhook_receiver import SECRET, Receiver, running_receiver
 from ui.cli.__main__ import app
 from ui.cli.connection import Gateway
@@ -129,7 +130,7 @@ def test_a_webhook_is_told_of_each_end(stack: Stack, receiver: Receiver, tmp_pat
     (tmp_path / "rows.jsonl").write_text("no row")
     stack.run("datasets", "import", "wrong", str(tmp_path / "rows.jsonl"), exit_code=2)
     due = {("job.succeeded", "import", "SUCCEEDED"), ("job.failed", "dataset_import", "FAILED")}
-    end = time.monotonic() + 60.0
+    end = time.monotonic() + PATIENCE_SECONDS
     while not due <= {*receiver.told()}:
         assert time.monotonic() < end, receiver.told()
         time.sleep(0.05)

@@ -10,6 +10,7 @@ import pytest
 from services.protocols.profile import get_profile
 from tests.fakes.system.services import BASE, SUITE
 from tests.integration.gateway_routes.conftest import Front
+from tests.machine import PATIENCE_SECONDS
 from ui.cli.connection import GatewayError
 from ui.shared.jobs import FINAL_STATES
 
@@ -140,7 +141,7 @@ def test_an_export_is_a_file_with_its_name(front: Front, form: str, name: str) -
     path = f"{front.url}/api/v1/evaluations/{after}/export?format={form}"
     if form in ("json", "html"):
         path += f"&before_evaluation_id={before}"
-    with urllib.request.urlopen(path, timeout=60) as response:
+    with urllib.request.urlopen(path, timeout=PATIENCE_SECONDS) as response:
         assert response.headers["content-disposition"] == f'attachment; filename="{after}.{name}"'
         body = response.read()
     assert CASE.case_id.encode() in body
@@ -206,7 +207,7 @@ def test_what_no_message_holds_is_413_with_what_to_do(front: Front, path: str, b
     content = json.dumps(body).encode()
     request = urllib.request.Request(f"{front.url}/api/v1{path}", content, {"Content-Type": "application/json"})
     with pytest.raises(urllib.error.HTTPError) as caught:
-        urllib.request.urlopen(request, timeout=60)
+        urllib.request.urlopen(request, timeout=PATIENCE_SECONDS)
     with caught.value as answer:
         assert answer.code == 413
         assert json.loads(answer.read())["next_step"] == "Send less in one request."

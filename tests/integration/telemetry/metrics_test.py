@@ -17,6 +17,7 @@ from services.chassis.channel import open_channel
 from tests.charts.tools import of_kind, profile_values, render, require, run_program
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.telemetry.prometheus import Prometheus, run_prometheus, wait_until
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -59,7 +60,9 @@ def test_every_service_is_scraped(monitored: Monitored) -> None:
 
 
 def test_a_call_through_the_gateway_is_counted_on_both_sides(monitored: Monitored) -> None:
-    with urllib.request.urlopen(f"http://{monitored.services['gateway'].address}/api/v1/models", timeout=60) as answer:
+    with urllib.request.urlopen(
+        f"http://{monitored.services['gateway'].address}/api/v1/models", timeout=PATIENCE_SECONDS
+    ) as answer:
         assert answer.status == 200
     calls = 'drillyard_rpc_requests_total{grpc_method="ListModels",code="OK"}'
     monitored.prometheus.wait_for(calls, {"registry": 1.0})

@@ -19,6 +19,7 @@ from tests.fakes.system.services import BASE, SUITE
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.system_process import SystemProcess, running_system
 from tests.integration.telemetry.prometheus import Prometheus, run_prometheus, wait_until
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -70,7 +71,7 @@ def ask_gateway(address: str) -> None:
     headers = {"Content-Type": "application/json", "Origin": f"http://{address}"}
     request = urllib.request.Request(f"http://{address}/v1/chat/completions", body, headers)
     for wanted in (request, f"http://{address}/api/v1/models"):
-        with urllib.request.urlopen(wanted, timeout=60) as answer:
+        with urllib.request.urlopen(wanted, timeout=PATIENCE_SECONDS) as answer:
             assert answer.status == 200
 
 

@@ -17,8 +17,8 @@ from typing import Any
 import yaml
 
 from tests.charts.tools import CHART, require
+from tests.machine import PATIENCE_SECONDS
 
-PATIENCE_SECONDS = 60.0
 RULES = sorted((CHART / "files").glob("*.yaml"))
 
 
@@ -29,7 +29,7 @@ class Prometheus:
     def ask(self, path: str, **parameters: str) -> Any:
         """Return the `data` of an answer of the HTTP API."""
         address = f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(address, timeout=60) as answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE_SECONDS) as answer:
             document = json.load(answer)
         assert document["status"] == "success"
         return document["data"]
@@ -39,7 +39,7 @@ class Prometheus:
         end = time.monotonic() + PATIENCE_SECONDS
         while True:
             try:
-                urllib.request.urlopen(f"{self.url}/-/ready", timeout=60).close()
+                urllib.request.urlopen(f"{self.url}/-/ready", timeout=5).close()
             except urllib.error.HTTPError:
                 assert time.monotonic() < end
                 time.sleep(0.1)

@@ -16,6 +16,7 @@ from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.telemetry.collector import Collector, collecting
 from tests.integration.telemetry.prometheus import wait_until
 from tests.integration.tiny_stack import MODEL, TinyStack, a_worker, connected, finished_run, tiny_stack
+from tests.machine import PATIENCE_SECONDS
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -45,7 +46,7 @@ def create_run(gateway: ServiceProcess, stack: TinyStack) -> str:
     body = json.dumps({**spec, "sampling": {"max_new_tokens": 8}}).encode()
     headers = {"Content-Type": "application/json", "traceparent": f"00-{TRACE}-{CALLER}-01"}
     request = urllib.request.Request(f"http://{gateway.address}/api/v1/test-runs?evaluate=false", body, headers)
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return str(json.load(answer)["test_run"]["test_run_id"])
 
 

@@ -23,7 +23,7 @@ from tests.integration.tiny_stack import (
     tiny_stack,
     transcripts,
 )
-from tests.machine import command_of
+from tests.machine import PATIENCE_SECONDS, command_of
 from tests.unit.lm.gguf.models import write
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/test_runs/gguf_versions_test.py"
@@ -83,4 +83,4 @@ async def test_a_gguf_version_runs_a_suite_renders_and_scores_like_any_other(sta
     (server,) = [child for child in children if "model.gguf" in command_of(child)]
     assert all("Bearer" not in part and "--api-key" not in part for part in server.cmdline())
     stack.runner.kill()
-    assert not psutil.wait_procs([server], timeout=20)[1]
+    assert not psutil.wait_procs([server], timeout=PATIENCE_SECONDS)[1]

@@ -18,6 +18,7 @@ from services.chassis.database.migration import migrate
 from services.chassis.database.sqlite import SteadyConnection, to_the_end
 from services.chassis.errors import DatabaseAway, FailedPrecondition, InvalidArgument, ResourceExhausted, Unavailable
 from services.chassis.jobs import SqlJobStore, fence
+from tests.machine import PATIENCE_SECONDS
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ async def test_many_writers_take_turns(database: Database) -> None:
 async def test_readers_do_not_wait_for_a_writer(database: Database) -> None:
     async with database.session() as session:
         await session.execute(text("INSERT INTO rows VALUES (1)"))
-        assert await asyncio.wait_for(count(database), 60) == 0
+        assert await asyncio.wait_for(count(database), PATIENCE_SECONDS) == 0
     assert await count(database) == 1
 
 
@@ -124,10 +125,10 @@ async def test_tasks_that_are_cancelled_anywhere_leave_the_database_whole(
         await asyncio.sleep(chance.random() * 0.02)
         for task in tasks * (1 + n % 2):
             task.cancel()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await insert(database, -n)
         await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await database.close()
     assert [task for task in asyncio.all_tasks() if task is not asyncio.current_task()] == []
     assert [record for record in caplog.records if record.levelname == "ERROR"] == []
@@ -202,7 +203,7 @@ async def test_a_connection_that_is_stopped_while_it_closes_is_closed(tmp_path: 
     for _ in range(num_turns):
         await asyncio.sleep(0)
     connection.stop()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await closing
         await asyncio.to_thread(connection._thread.join)
 

@@ -15,7 +15,7 @@ from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import ResourceExhausted
 from services.chassis.jobs import JobContext, JobRunner, JobState, Json, SqlJobStore
-from tests.machine import fill, small_disk
+from tests.machine import PATIENCE_SECONDS, fill, small_disk
 
 MEGABYTE = 1_000_000
 
@@ -102,7 +102,7 @@ async def test_a_job_that_meets_a_full_disk_waits_for_room_and_ends_as_if_nothin
     job_id = (await store.create("x", "r", {})).job_id
     with capture_logs() as records:
         await runner.start()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await waits("finish")
             (disk / "filler").unlink()
             while not (job := await store.get(job_id)).is_final:

@@ -134,7 +134,6 @@ def test_a_trace_has_the_words_of_our_errors_and_of_no_library(capsys: pytest.Ca
     assert "KeyError" in out and "Unavailable: The store is away." in out and "logs_test.py" in out
 
 
-@pytest.mark.timeout(10)
 def test_what_another_program_said_is_for_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     words = "Traceback (most recent call last):\n  …\nAnError: before\nlm.TemplateError: my prompt"
     for log_format in ("json", "console"):

@@ -23,10 +23,10 @@ import pytest
 from services.chassis.channel import open_channel
 from services.chassis.errors import Unavailable
 from tests.contract.postgres import require_postgres, run_postgres
+from tests.machine import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "tests.unit.chassis.drilling_service"]
-WAIT_SECONDS = 60.0
 
 
 @dataclass
@@ -50,7 +50,9 @@ class Running:
 
     def http(self, path: str) -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://{self.ready['metrics_address']}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(
+                f"http://{self.ready['metrics_address']}{path}", timeout=PATIENCE_SECONDS
+            ) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -84,7 +86,7 @@ class Place:
 
     def refused(self, **options: object) -> str:
         process = self.spawn(**options)
-        out, err = process.communicate(timeout=WAIT_SECONDS)
+        out, err = process.communicate(timeout=PATIENCE_SECONDS)
         assert (process.returncode, out) == (2, "")
         complaint: str = err.splitlines()[-1]
         return complaint
@@ -95,11 +97,9 @@ class Place:
         return [line.split() for line in lines if line.startswith(word)]
 
     async def traced(self, word: str, number: int) -> None:
-        for _ in range(int(WAIT_SECONDS / 0.01)):
-            if len(self.traces(word)) >= number:
-                return
-            await asyncio.sleep(0.01)
-        raise AssertionError(f"not {number} times {word!r} in {WAIT_SECONDS} s")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(self.traces(word)) < number:
+                await asyncio.sleep(0.01)
 
 
 @pytest.fixture
@@ -116,11 +116,10 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Place, Ru
 
 
 async def finished(running: Running, job_id: str) -> str:
-    for _ in range(int(WAIT_SECONDS / 0.02)):
-        if (state := await running.call("GetDrill", job_id)).split()[0] in ("SUCCEEDED", "FAILED", "CANCELLED"):
-            return state
-        await asyncio.sleep(0.02)
-    raise AssertionError("the job did not end")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (state := await running.call("GetDrill", job_id)).split()[0] not in ("SUCCEEDED", "FAILED", "CANCELLED"):
+            await asyncio.sleep(0.02)
+    return state
 
 
 async def test_a_service_starts_fast_and_small_and_says_where_it_serves(shared: tuple[Place, Running]) -> None:
@@ -174,11 +173,11 @@ async def test_a_job_survives_a_kill_in_the_next_instant_and_goes_on_from_the_la
 
 
 async def test_a_terminated_service_hands_its_job_over_within_the_grace(place: Place) -> None:
-    with place.start(drain_grace_seconds=2 * WAIT_SECONDS) as running:
+    with place.start(drain_grace_seconds=2 * PATIENCE_SECONDS) as running:
         job_id = await running.call("CreateDrill", "r1")
         await place.traced("unit", 3)
         running.process.send_signal(signal.SIGTERM)
-        out, err = running.process.communicate(timeout=WAIT_SECONDS)
+        out, err = running.process.communicate(timeout=PATIENCE_SECONDS)
         assert (running.process.returncode, out) == (0, ""), err
         assert all(json.loads(line)["level"] in ("info", "debug") for line in err.splitlines())
     assert place.traces("end")
@@ -225,7 +224,7 @@ def test_a_service_ends_with_its_parent(place: Place) -> None:
     child = psutil.Process(json.loads(parent.stdout.readline())["pid"])
     parent.kill()
     parent.communicate()
-    child.wait(WAIT_SECONDS)
+    child.wait(PATIENCE_SECONDS)
     assert place.traces("stopped")
 
 
@@ -259,12 +258,9 @@ async def test_a_database_that_goes_away_is_not_ready_but_live(place: Place) -> 
         running = context.__enter__()
         assert running.http("/health/ready")[0] == 200
     try:
-        for _ in range(1000):
-            if running.http("/health/ready")[0] == 503:
-                break
-            await asyncio.sleep(0.01)
-        else:
-            raise AssertionError("still ready")
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while running.http("/health/ready")[0] != 503:
+                await asyncio.sleep(0.01)
         assert running.http("/health/live")[0] == 200
         assert running.http("/metrics")[0] == 200
         with pytest.raises(Unavailable, match="PostgreSQL"):

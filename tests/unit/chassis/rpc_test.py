@@ -27,6 +27,7 @@ from services.chassis.server import LIVENESS, Server
 from services.chassis.status import from_rpc_error, to_status
 from services.chassis.telemetry import Telemetry
 from services.chassis.waiting import follow, patiently
+from tests.machine import PATIENCE_SECONDS
 
 SERVICE = "test.Echo"
 
@@ -129,11 +130,9 @@ async def loopback() -> AsyncIterator[Loopback]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within 10 s")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 async def test_an_answer_comes_back_and_is_counted(loopback: Loopback) -> None:
@@ -201,7 +200,7 @@ async def test_a_given_deadline_wins(loopback: Loopback) -> None:
 async def test_a_peer_that_swallows_everything_is_given_up_at_the_deadline() -> None:
     with socket.create_server(("127.0.0.1", 0)) as nobody_accepts:
         channel: Any = open_channel(f"127.0.0.1:{nobody_accepts.getsockname()[1]}", deadline_seconds=0.3)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with pytest.raises((DeadlineExceeded, Unavailable)):
                 await channel.unary_unary(f"/{SERVICE}/CreateEcho")(b"x")
         await channel.close()
@@ -257,7 +256,7 @@ async def test_leaving_a_stream_early_stops_the_servers_work(loopback: Loopback)
     async for answer in loopback.watch(b"0"):
         if answer == b"10":
             break
-    await asyncio.wait_for(loopback.echo.stopped.wait(), 60)
+    await asyncio.wait_for(loopback.echo.stopped.wait(), PATIENCE_SECONDS)
 
 
 async def test_cancelling_the_reader_stops_the_servers_work_whatever_it_waits_for(loopback: Loopback) -> None:
@@ -339,7 +338,7 @@ async def test_a_drain_lets_calls_end_and_takes_no_new_ones(loopback: Loopback) 
     await server.start()
     channel: Any = open_channel(f"127.0.0.1:{port}")
     call = asyncio.create_task(_await(channel.unary_unary(f"/{SERVICE}/GetEcho")(b"late")))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         labels = {"grpc_service": SERVICE, "grpc_method": "GetEcho"}
         await until(lambda: telemetry.registry.get_sample_value("drillyard_rpc_in_flight", labels) == 1.0)
         drain = asyncio.create_task(server.drain(60))
@@ -371,7 +370,7 @@ async def test_a_drain_ends_a_watch_at_once_and_cuts_off_other_streams_after_its
     await server.start()
     channel: Any = open_channel(f"127.0.0.1:{port}")
     answers = aiter(channel.unary_stream(f"/{SERVICE}/{method}")(b""))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         assert await anext(answers) == b"first"
         drain = asyncio.create_task(server.drain(grace))
         with pytest.raises(Unavailable, match=told):

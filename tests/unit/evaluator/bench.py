@@ -29,10 +29,10 @@ from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.turn import Message
 from tests.fakes.databases import new_database
+from tests.machine import PATIENCE_SECONDS
 
 PROFILE = get_profile("roo_xml")
 CASES = tuple(PROFILE.draw(1, 13, categories=("single_call",)))
-SECONDS = 10.0
 
 
 def sampling(**values: Any) -> Sampling:
@@ -235,7 +235,7 @@ class Bench:
 
     async def until(self, evaluation_id: str, is_reached: Callable[[Job], bool]) -> None:
         """Wait until the job is as wanted."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not is_reached(await self.jobs.get(evaluation_id)):
                 with self.jobs.bell.listen(f"events:{evaluation_id}") as listener:
                     await listener.wait(0.05)

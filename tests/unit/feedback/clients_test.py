@@ -10,6 +10,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import Unavailable
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.domain.work import TestOrder, WorkProgress
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.bench import set_up
 
 ORDER = TestOrder("tiny@1", "roo_xml/core@1", "compact", 192, 7)
@@ -48,7 +49,7 @@ async def test_all_pages_of_cases_and_verdicts_are_read(tmp_path: Path) -> None:
 
 async def test_whoever_asks_for_a_plan_is_told_that_the_test_runner_is_away() -> None:
     channel = open_channel("127.0.0.1:1")
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(Unavailable):
             await GrpcTestRunner(channel).template_faults("tiny@1", "roo_xml", prompt_size="", max_new_tokens=9)
     await channel.close()

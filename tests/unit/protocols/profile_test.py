@@ -10,6 +10,7 @@ from services.protocols.profile import Message, NoMaterial, ProfileBase, Unknown
 from services.protocols.session import Session, judge_session, state_of
 from services.protocols.turn import Answer, CallOutcome, ClientState, TurnOutcome
 from services.protocols.verdict import Cause, LayerName, Verdict, passed, verdict_of
+from tests.machine import PATIENCE_SECONDS
 
 
 def test_an_unknown_profile_is_refused_with_the_known_ones() -> None:
@@ -49,7 +50,7 @@ def test_using_a_profile_loads_nothing_heavy() -> None:
         "heavy = {'torch', 'transformers', 'grpc', 'google.protobuf', 'sqlalchemy', 'ray'} & set(sys.modules);"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_SECONDS)
 
 
 class Echo(ProfileBase):

@@ -17,6 +17,7 @@ from services.protocols.profile import (
     get_profile,
     profile_ids,
 )
+from tests.machine import PATIENCE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLE = ROOT / "docs" / "examples" / "cline_profile"
@@ -138,7 +139,7 @@ print(json.dumps({
 def test_the_worked_example_installs_by_its_entry_point_judges_and_plays(tmp_path: Path) -> None:
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--no-index", "--disable-pip-version-check")
     command = [sys.executable, "-m", "pip", "install", *options, "--target", str(tmp_path), str(EXAMPLE)]
-    subprocess.run(command, check=True, timeout=100, capture_output=True)
+    subprocess.run(command, check=True, timeout=PATIENCE_SECONDS, capture_output=True)
     found = json.loads(run(SESSION, tmp_path))
     assert found["from"] == "drillyard-cline-profile"
     assert found["causes"] == {

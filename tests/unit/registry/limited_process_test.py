@@ -14,7 +14,7 @@ import pytest
 
 from services.chassis.errors import InvalidArgument, ResourceExhausted, ServiceError
 from services.registry.importers.limited_process import Limits, run_limited
-from tests.machine import has_ended
+from tests.machine import PATIENCE_SECONDS, has_ended
 
 WIDE = Limits(memory_bytes=1024**3, cpu_seconds=20, file_bytes=1024**2, wall_seconds=30.0)
 
@@ -144,7 +144,7 @@ def test_the_process_dies_with_the_one_that_started_it(write: Callable[[str], ob
 
 
 def wait_for_text(path: Path) -> str:
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     while not path.exists() or not path.read_text().endswith("\n"):
         assert time.monotonic() < end, "the module did not start"
         time.sleep(0.02)
@@ -152,7 +152,7 @@ def wait_for_text(path: Path) -> str:
 
 
 def wait_until_gone(pids: list[int]) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE_SECONDS
     processes = [process for process in psutil.process_iter() if process.pid in pids]
     while not all(map(has_ended, processes)):
         assert time.monotonic() < end, "a process was left behind"

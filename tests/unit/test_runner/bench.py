@@ -30,11 +30,11 @@ from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
 from tests.fakes.databases import new_database
+from tests.machine import PATIENCE_SECONDS
 from tests.unit import run_specs as specs
 
 SPEC = specs.run_spec(model_version_id="tiny", test_suite_version_id="roo_xml/core")
 CASES = tuple(get_profile("roo_xml").draw(1, 10, categories=("single_call",)))
-SECONDS = 10.0
 
 
 class FakeRegistry:
@@ -153,7 +153,7 @@ class Bench:
         """Run jobs until this one has ended, and return it."""
         await self.runner.start()
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not (job := await self.jobs.get(run_id)).is_final:
                     with self.jobs.bell.listen(f"events:{run_id}") as listener:
                         await listener.wait(0.05)

@@ -23,6 +23,7 @@ from services.test_runner.domain import Endpoint, FinishReason, Message, ToolMod
 from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import FakeEndpoint, begin_stream, chunk, refuses, running, says, streams, writes
+from tests.machine import PATIENCE_SECONDS
 from tests.unit import run_specs as specs
 
 TOOL = {"type": "function", "function": {"name": "read", "parameters": {"type": "object"}}}
@@ -387,7 +388,7 @@ async def test_leaving_the_stream_ends_all_requests() -> None:
                     pass
                 elif server.num_inside == 2 or getattr(event, "phase", "") == "generate":
                     break
-        assert server.num_inside == 0 or await asyncio.wait_for(gone.wait(), 60)
+        assert server.num_inside == 0 or await asyncio.wait_for(gone.wait(), PATIENCE_SECONDS)
 
 
 def test_an_endpoint_is_the_same_after_it_was_stored() -> None:

@@ -23,6 +23,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.servicer import SERVICE_NAME
 from services.trainer.training.reporter import Reporter, ServiceAwayError
+from tests.machine import PATIENCE_SECONDS
 
 PLAN = AttemptPlan(
     training_job_id="train-1",
@@ -169,7 +170,7 @@ def test_an_attempt_that_stands_still_prints_the_stacks_of_its_threads(capfd: py
     with listening(Listener()) as plan:
         reporter = Reporter(replace(plan, stall_seconds=0.1))
         reporter.phase(TrainingJobPhase.LOAD_MODEL)
-        printed, end = "", time.monotonic() + 60
+        printed, end = "", time.monotonic() + PATIENCE_SECONDS
         while "most recent call first" not in printed and time.monotonic() < end:
             time.sleep(0.02)
             printed += capfd.readouterr().err

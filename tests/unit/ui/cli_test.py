@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.machine import PATIENCE_SECONDS
 from ui.cli.connection import Gateway, GatewayError
 from ui.cli.demo import model_id_of_source
 from ui.cli.follow import PlainLines, Progress, display, follow, job_progress
@@ -83,7 +84,7 @@ def test_a_display_without_a_terminal_keeps_talking_while_nobody_reports(
 ) -> None:
     monkeypatch.setattr("ui.cli.follow._POLL_SECONDS", 0.01)
     monkeypatch.setattr("ui.cli.follow._QUIET_SECONDS", 0.05)
-    said, end = "", time.monotonic() + 30
+    said, end = "", time.monotonic() + PATIENCE_SECONDS
     with display() as on:
         on.show("Train", Progress("working", None, False))
         while said.count("Train: working") < 3:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.protocols.profile import BUILT_IN, BrokenProfile
+from tests.machine import PATIENCE_SECONDS
 from ui.cli.__main__ import app
 
 VECTORS = [
@@ -131,4 +132,4 @@ def test_checking_loads_no_service_and_no_tensors(tmp_path: Path) -> None:
         "heavy = {'torch', 'grpc', 'transformers', 'fastapi', 'sqlalchemy'} & set(sys.modules)\n"
         "assert not heavy, heavy"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, capture_output=True)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_SECONDS, capture_output=True)

@@ -13,6 +13,7 @@ from services.protocols.profile import get_profile
 from tests.integration.gateway_routes.tiny_model.conftest import Real
 from tests.integration.processes import start_service
 from tests.integration.tiny_stack import MODEL
+from tests.machine import PATIENCE_SECONDS
 
 BASE = f"{MODEL}@1"
 ASK: list[Any] = [{"role": "user", "content": "What is 17 + 26?"}]
@@ -23,7 +24,6 @@ PAIR = {
     "preferred_output": [ANSWER],
     "non_preferred_output": [{"role": "assistant", "content": "The answer is 42."}],
 }
-PATIENCE_SECONDS = 120.0
 pytestmark = [pytest.mark.ray, pytest.mark.asyncio(loop_scope="package"), pytest.mark.timeout(300)]
 
 

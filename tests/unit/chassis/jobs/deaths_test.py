@@ -11,6 +11,7 @@ from services.chassis.errors import DatabaseAway, Unavailable
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, MemoryJobStore, watch
 from services.chassis.jobs.requests import Ledger
 from services.chassis.waiting import patiently
+from tests.machine import PATIENCE_SECONDS
 
 LEASE = 30.0
 
@@ -23,7 +24,7 @@ async def die(store: MemoryJobStore, times: int) -> None:
 
 async def end_of(store: MemoryJobStore, job_id: str, runner: JobRunner) -> Job:
     await runner.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for _ in watch(store, job_id):
             pass
     await runner.stop(1.0)
@@ -100,7 +101,7 @@ async def test_a_cancel_that_a_busy_database_kept_from_a_job_does_not_wait_for_a
     await runner.start()
     await has_begun.wait()
     await store.request_cancel(created.job_id)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for _ in watch(store, created.job_id):
             pass
     await runner.stop(1.0)
@@ -210,7 +211,7 @@ async def test_a_job_that_is_being_claimed_when_its_process_ends_is_free_for_the
     runner = JobRunner(store, owner="here")
     runner.register("x", refuse)
     await runner.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (await store.get(created.job_id)).attempt:
             await asyncio.sleep(0)
     await runner.stop(1.0)

@@ -20,6 +20,7 @@ from services.chassis.jobs.bell import QUEUE
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.settings import ServiceSettings
 from services.chassis.waiting import keep_going
+from tests.machine import PATIENCE_SECONDS
 
 
 class Settings(ServiceSettings, env_prefix="HEALTH_TEST_"):
@@ -43,7 +44,7 @@ async def nothing(_context: JobContext) -> Json:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -91,7 +92,7 @@ async def test_an_error_that_nobody_foresaw_does_not_end_the_claiming_of_jobs(
     monkeypatch.setattr(store, "claim", breaks_once)
     job_id = (await store.create("x", "r", {})).job_id
     await application.jobs.runner.start()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await store.get(job_id)).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.02)
     assert application.jobs.runner.is_claiming
@@ -166,7 +167,7 @@ async def test_jobs_are_claimed_again_once_the_database_has_a_connection_to_spar
         with pytest.raises(DatabaseAway, match="does not answer"):
             await store.create("x", "r", {})
     job_id = (await store.create("x", "r", {})).job_id
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await store.get(job_id)).state is not JobState.SUCCEEDED:
             await asyncio.sleep(0.02)
     await until(lambda: application.server.is_serving)

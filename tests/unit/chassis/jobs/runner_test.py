@@ -9,6 +9,7 @@ from services.chassis.errors import DatabaseAway, InvalidArgument
 from services.chassis.jobs import Job, JobContext, JobPaused, JobRunner, JobState, Json, MemoryJobStore, watch
 from services.chassis.jobs.job import JobEvent
 from services.chassis.jobs.requests import Ledger
+from tests.machine import PATIENCE_SECONDS
 
 LEASE = 30.0
 
@@ -26,26 +27,23 @@ async def runner(store: MemoryJobStore) -> AsyncIterator[JobRunner]:
 
 
 async def ended(store: MemoryJobStore, job_id: str) -> Job:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for _ in watch(store, job_id):
             pass
     return await store.get(job_id)
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    for _ in range(2000):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen within 10 s")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not condition():
+            await asyncio.sleep(0.005)
 
 
 async def reach(store: MemoryJobStore, job_id: str, state: JobState) -> Job:
-    for _ in range(2000):
-        if (job := await store.get(job_id)).state is state:
-            return job
-        await asyncio.sleep(0.005)
-    raise AssertionError(f"the job did not become {state} within 10 s")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while (job := await store.get(job_id)).state is not state:
+            await asyncio.sleep(0.005)
+    return job
 
 
 async def sleep_for_ever(ctx: JobContext) -> Json:
@@ -247,7 +245,7 @@ async def test_an_owner_that_lost_its_job_stops_the_work_and_writes_nothing() ->
     seconds += 1.0
     thief = await store.claim(["x"], "thief", LEASE)
     assert thief is not None
-    await asyncio.wait_for(stopped.wait(), 60)
+    await asyncio.wait_for(stopped.wait(), PATIENCE_SECONDS)
     await until(lambda: not sleeper.running)
     await sleeper.stop(1.0)
     assert (await store.get(job_id)) == thief
@@ -370,7 +368,7 @@ async def test_a_job_that_ignores_the_end_of_its_process_does_not_hold_it(store:
     await runner.start()
     job_id = (await store.create("x", "r1", {})).job_id
     await reach(store, job_id, JobState.RUNNING)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await runner.stop(0.1)
 
 

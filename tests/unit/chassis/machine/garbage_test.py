@@ -17,6 +17,7 @@ from services.chassis.artifacts.garbage import ArtifactGarbage
 from services.chassis.artifacts.store import open_folder
 from services.chassis.errors import NotFound, Unavailable
 from services.chassis.machine.garbage import MAX_ITEMS, Garbage, GarbageCollector
+from tests.machine import PATIENCE_SECONDS
 
 # Everything that was written by now is so old.
 LONG = -1.0
@@ -86,7 +87,7 @@ async def test_a_service_collects_by_itself() -> None:
     collector = collector_of(Garbage("event", "a", 1, "old", remove))
     collector.hours = 1e-6
     working = asyncio.create_task(collector.keep_collecting())
-    await asyncio.wait_for(is_removed.wait(), 60)
+    await asyncio.wait_for(is_removed.wait(), PATIENCE_SECONDS)
     working.cancel()
 
 

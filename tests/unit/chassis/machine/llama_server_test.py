@@ -20,6 +20,7 @@ from services.chassis.machine.llama_server import (
     LlamaServerOptions,
     llama_server_command,
 )
+from tests.machine import PATIENCE_SECONDS
 
 _PLAYED = """
 import http.server, json, os, sys
@@ -95,7 +96,7 @@ asyncio.run(main())
         line = next(line for line in process.stdout if line.startswith("pid"))
         child = psutil.Process(int(line.split()[1]))
         process.kill()
-    end = time.monotonic() + 30
+    end = time.monotonic() + PATIENCE_SECONDS
     with suppress(psutil.NoSuchProcess):
         while child.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end:
             time.sleep(0.02)

@@ -19,6 +19,7 @@ from services.chassis.machine.memory import (
     total_memory_bytes,
     tree_memory_bytes,
 )
+from tests.machine import PATIENCE_SECONDS
 
 # A process that has little itself and starts one that has 64 MiB; it says so when that one has them.
 CHILD = "import sys; block = b'x' * (64 << 20); print('full', flush=True); sys.stdin.read()"
@@ -67,7 +68,7 @@ def family() -> Iterator[subprocess.Popen[bytes]]:
 
 async def test_what_a_process_started_counts_as_its_own_where_it_is_asked_for(family: subprocess.Popen[bytes]) -> None:
     assert own_memory_bytes(family.pid) < 64 << 20 < tree_memory_bytes(family.pid)
-    await asyncio.wait_for(outgrows(family.pid, 64 << 20, with_children=True), 30)
+    await asyncio.wait_for(outgrows(family.pid, 64 << 20, with_children=True), PATIENCE_SECONDS)
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(outgrows(family.pid, 64 << 20), 0.4)
     assert tree_memory_bytes(1 << 22) == 0

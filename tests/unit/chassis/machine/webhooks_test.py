@@ -27,6 +27,7 @@ from services.chassis.machine.webhooks.delivery import AT_ONCE, DELIVERY_KIND, D
 from services.chassis.machine.webhooks.notices import Notices, old_deliveries, wired_notices
 from services.chassis.settings import ServiceSettings, Webhook
 from tests.fakes.databases import new_database
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.chassis.machine.webhook_receiver import SECRET, Receiver, running_receiver
 
 
@@ -152,7 +153,7 @@ async def test_a_database_that_is_away_again_and_again_is_waited_for(
     monkeypatch.setattr(store, "create", partial(away, create))
     monkeypatch.setattr(store, "ended_since", partial(away, look))
     telling = asyncio.create_task(process.notices.keep_telling())
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (num_calls > 20 and receiver.taken):
             assert not telling.done()
             await asyncio.sleep(0.01)
@@ -223,7 +224,7 @@ async def test_deliveries_that_are_due_together_are_sent_so_many_at_once(store: 
     run = DeliveryJob({webhook.key: webhook}, host_policy(), client).run
     job = await store.create(DELIVERY_KIND, "", {"webhook": webhook.key, "message": {}})
     deliveries = [asyncio.create_task(run(JobContext(store, job))) for _ in range(AT_ONCE + 8)]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while num_asked < AT_ONCE:
             await asyncio.sleep(0.01)
         # Whoever may be sent, is sent within these turns.
@@ -267,7 +268,7 @@ async def test_a_delivery_that_waits_for_its_next_try_goes_on_in_the_next_proces
     await first.ended()
     await first.notices.tell()
     (delivery, _), _ = await store.list(DELIVERY_KIND)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (await store.get(delivery.job_id)).saved:
             await asyncio.sleep(0.01)
     await first.stop()
@@ -286,7 +287,7 @@ async def test_a_delivery_that_waits_for_its_next_try_goes_on_in_the_next_proces
 async def test_a_job_that_stands_still_is_told_once(store: SqlJobStore, receiver: Receiver) -> None:
     process = await Process(store, hook(receiver, events=("job.stuck",))).started()
     job = await store.create("work", "", {"waits": True})
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (await store.get(job.job_id)).state is not JobState.RUNNING:
             await asyncio.sleep(0.01)
     for _ in range(2):

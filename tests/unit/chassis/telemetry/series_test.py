@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from services.chassis.telemetry import Telemetry, TelemetryServer
+from tests.machine import PATIENCE_SECONDS
 
 
 class Readiness:
@@ -34,7 +35,7 @@ async def port(telemetry: Telemetry, readiness: Readiness) -> AsyncIterator[int]
 async def send(port: int, raw: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(raw)
-    answer = await asyncio.wait_for(reader.read(), 60)
+    answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     writer.close()
     return answer
 

@@ -26,6 +26,7 @@ from services.feedback.decisions.decision import (
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.rounds import StopReason
 from services.feedback.domain.spec import Budget
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.bench import SPEC, Bench, set_up
 
 ASKED = replace(SPEC, ask=True, budget=Budget(2, 10, plateau_rounds=2))
@@ -40,7 +41,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 async def waiting(bench: Bench, loop: Loop) -> Decision:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for _ in bench.store.watch(loop.loop_id, 0):
             decision = (await bench.store.get(loop.loop_id)).waiting_decision
             if decision is not None:
@@ -98,7 +99,7 @@ async def test_a_stop_can_be_overruled(bench: Bench) -> None:
         with pytest.raises(InvalidArgument, match="go_on"):
             await bench.usecases.decide_loop(loop.loop_id, 0, replace(APPROVAL, num_examples=9, go_on=True))
         await bench.usecases.decide_loop(loop.loop_id, 0, replace(APPROVAL, go_on=True))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (await waiting(bench, loop)).number < 3:
                 await asyncio.sleep(0.01)
         await bench.usecases.decide_loop(loop.loop_id, 3, APPROVAL)

@@ -36,11 +36,11 @@ from services.feedback.jobs.scheduled_run import ScheduledRunJob
 from services.feedback.store.jobs import MIGRATIONS
 from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
 from services.feedback.usecases.schedules import ScheduleParts, ScheduleUseCases
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.bench import Bench, set_up
 
 START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-_PATIENCE_SECONDS = 60
 SPEC: dict[str, Any] = {
     "model_version_id": "tiny:champion",
     "test_suite_version_id": "roo_xml/core",
@@ -101,7 +101,7 @@ class Watch:
         """Return the run of a due time once it has ended."""
         await self.look(hours)
         run = (await self.runs.list(schedule_id, 2**62, 1))[0][1]
-        async with asyncio.timeout(_PATIENCE_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while (job := await self.jobs.find(run.scheduled_run_id)) is not None and not job.is_final:
                 await asyncio.sleep(0.01)
         await self.clock.look()

@@ -24,6 +24,7 @@ from services.feedback.servicer import FeedbackServicer
 from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.bench import MemoryAnswers
 from tests.unit.feedback.shipping.world import BASE, CASES, SUITE, VERSION, ShippingWorld
 
@@ -62,7 +63,7 @@ class Bench:
     async def shipped(self, **more: Any) -> shipment_pb2.Shipment:
         async with self.at_work():
             shipment = await self.create(**more)
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 async for _ in self.store.watch(shipment.shipment_id, 0):
                     pass
         return shipment_to_proto(await self.store.get(shipment.shipment_id))
@@ -161,7 +162,7 @@ async def test_a_shipment_that_is_killed_in_any_step_goes_on_and_starts_nothing_
     monkeypatch.setattr(owner, name, blocked)
     async with bench.at_work():
         await bench.create()
-        await asyncio.wait_for(reached.wait(), 30)
+        await asyncio.wait_for(reached.wait(), PATIENCE_SECONDS)
     block.set()
     shipment = await bench.shipped()
     assert [result.passed for result in shipment.results] == [True] * 5
@@ -181,13 +182,13 @@ async def test_the_version_is_asked_while_its_form_is_written_and_tested_while_t
         if model_version_id == VERSION:
             asked.set()
         elif model_version_id != BASE and not max_tokens:
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 while not world.test_runner.starts:
                     await asyncio.sleep(0)
         return await score(model_version_id, rows, max_tokens=max_tokens)
 
     async def written(export_id: str) -> str:
-        await asyncio.wait_for(asked.wait(), 30)
+        await asyncio.wait_for(asked.wait(), PATIENCE_SECONDS)
         return await form(export_id)
 
     monkeypatch.setattr(world.forms, "score", scored)

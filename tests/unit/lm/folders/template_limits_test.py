@@ -13,6 +13,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from services.lm.errors import LimitExceeded
 from services.lm.process import bounded_template
+from tests.machine import PATIENCE_SECONDS
 
 LOOP = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
 
@@ -45,5 +46,5 @@ def test_code_that_takes_the_exception_for_its_own_does_not_go_on() -> None:
 def test_a_computation_that_nothing_interrupts_ends_the_process() -> None:
     program = "from services.lm.process import bounded_template\nwith bounded_template(0.2, 1 << 30): sum(iter(int, 1))"
     root = Path(__file__).parents[4]
-    ended = subprocess.run([sys.executable, "-c", program], check=False, cwd=root, timeout=60)
+    ended = subprocess.run([sys.executable, "-c", program], check=False, cwd=root, timeout=PATIENCE_SECONDS)
     assert ended.returncode == -signal.SIGVTALRM

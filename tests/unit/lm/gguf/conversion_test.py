@@ -19,6 +19,7 @@ from services.lm.conversion.layout import inspect_gguf
 from services.lm.errors import InvalidModelFile, LmError
 from services.lm.loading import load, load_tokenizer
 from services.lm.tiny import write_tiny_model
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.lm.gguf.gguf_files import ARRAY, UINT32, array, hostile_files, pair, preamble, write_tiny_gguf
 
 LIMITS = ("--max-memory-bytes", str(256 << 20), "--max-cpu-seconds", "1")
@@ -29,7 +30,7 @@ LARGE = "many_short_arrays"
 
 def run(*arguments: str | Path) -> tuple[int, list[dict[str, object]]]:
     command = [sys.executable, "-m", "services.lm.conversion", *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, timeout=60, check=False)
+    finished = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
     lines = [json.loads(line) for line in finished.stdout.splitlines()]
     assert lines, finished.stderr.decode()
     return finished.returncode, lines

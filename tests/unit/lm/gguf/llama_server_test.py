@@ -20,14 +20,13 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from services.lm.conversion.gguf import convert_gguf
 from services.lm.loading import load, load_tokenizer
-from tests.machine import free_port
+from tests.machine import PATIENCE_SECONDS, free_port
 from tests.unit.lm.gguf.models import HEAD, LETTERS, SPECIAL, TOKENS, vocabulary, weights, write
 from tests.unit.lm.gguf.vocabulary_test import PIECES, TEXT
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/lm/gguf/llama_server_test.py"
-_START_SECONDS = 60
 _SEPARATOR = SPECIAL[0]
 TEXTS = [
     *(
@@ -95,7 +94,7 @@ def serving_command(options: Sequence[str], log: Path) -> Iterator[str]:
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    end = time.monotonic() + _START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         assert process.poll() is None, log.read_text(errors="replace")[-500:]
         try:
@@ -108,7 +107,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
 
 def ask(url: str, **body: Any) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"content-type": "application/json"})
-    with urllib.request.urlopen(request, timeout=60) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE_SECONDS) as answer:
         return json.load(answer)
 
 

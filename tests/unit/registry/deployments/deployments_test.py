@@ -25,7 +25,7 @@ from services.registry.domain.deployment import (
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
 from services.registry.ports.deployment import ServedVersion
-from tests.machine import command_of
+from tests.machine import PATIENCE_SECONDS, command_of
 from tests.unit.lm.gguf.models import write
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/registry/deployments/deployments_test.py"
@@ -71,7 +71,7 @@ def children() -> list[psutil.Process]:
 
 
 async def until(deployer: LlamaServerDeployer, folder: Path, state: DeploymentState) -> DeploymentStatus:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while (status := await deployer.serve(deployment(), served(folder))).state is not state:
             await asyncio.sleep(0.05)
     return status

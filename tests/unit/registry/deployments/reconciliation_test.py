@@ -12,6 +12,7 @@ from services.registry.domain.deployment import Deployment, DeploymentBackend, D
 from services.registry.ports import ModelStore
 from services.registry.ports.deployment import Deployers, DeploymentStore
 from services.registry.usecases.reconciliation import Reconciler
+from tests.machine import PATIENCE_SECONDS
 
 AWAY = DatabaseAway("The database does not answer.", "Try again when it is back.")
 
@@ -53,7 +54,7 @@ async def test_a_database_that_is_away_ends_no_look_and_changes_no_state() -> No
     store, models = cast(DeploymentStore, database), cast(ModelStore, database)
     reconciler = Reconciler(store, models, deployers, owner="one", lease_seconds=0.3)
     task = asyncio.create_task(reconciler.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         await asyncio.wait({task, asyncio.create_task(database.seen_twice.wait())}, return_when=asyncio.FIRST_COMPLETED)
     assert not task.done()
     task.cancel()

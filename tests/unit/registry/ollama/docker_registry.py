@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import free_port
+from tests.machine import PATIENCE_SECONDS, free_port
 
 LOGIN = "coder:hunter2"
 _PASSWORDS = "coder:$2y$04$abcdefghijklmnopqrstuuV3duMsC0HpUex6N9qapiuOHHWkwRXVm\n"
@@ -22,7 +22,6 @@ storage: {{filesystem: {{rootdirectory: {folder}/data}}, delete: {{enabled: true
 http: {{addr: "{address}"}}
 """
 _LOGIN_SETTINGS = "auth: {{htpasswd: {{realm: tests, path: {folder}/passwords}}}}\n"
-_READY_SECONDS = 120.0
 
 
 @contextlib.contextmanager
@@ -45,7 +44,7 @@ def docker_registry(folder: Path, *, needs_login: bool = False) -> Iterator[str]
 
 def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
     host, _, port = address.partition(":")
-    until = time.monotonic() + _READY_SECONDS
+    until = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection((host, int(port))).close()

@@ -11,6 +11,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, Resourc
 from services.chassis.jobs import JobState, watch
 from services.registry.importers.sources.local import FolderPath, GgufPath
 from services.registry.importers.workspace import Workspace
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.outages import break_often
 from tests.unit.registry.model_folders import write_model
 from tests.unit.registry.sources.imports import Gate, Registry
@@ -167,7 +168,7 @@ async def test_progress_goes_on_while_nothing_seems_to_happen(
     await registry.importer.entered.wait()
     job_id = (await registry.imports.resource.list(10))[0][0].job.job_id
     phases = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         async for event in watch(registry.jobs, job_id):
             phases.append(event.payload.get("phase"))
             if phases.count("convert") == 3:

@@ -26,13 +26,12 @@ from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.ports import ResolvedModel
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
-from tests.machine import free_port
+from tests.machine import PATIENCE_SECONDS, free_port
 from tests.unit import run_specs as specs
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/unit/test_runner/diagnosis/llama_server_test.py"
-_START_SECONDS = 120
 
 
 def weights() -> Path:
@@ -73,7 +72,7 @@ def serving(log: Path, *options: str) -> Iterator[Endpoint]:
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + _START_SECONDS
+    end = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < end:
         assert process.poll() is None, "the server ended by itself"
         try:

@@ -13,6 +13,7 @@ from services.test_runner.ports import Answer, BackendFaultError, Prompt
 from services.test_runner.ports.deployment import WorkerDeployment
 from services.test_runner.usecases.deployments import DeploymentChecks
 from services.test_runner.usecases.generation import GenerationUseCases
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.test_runner.bench import CASES, FakeBackend, FakePolicy, FakeRegistry, answer_to
 
 READY = ("ready", "")
@@ -58,7 +59,7 @@ async def told(
     generation = GenerationUseCases(registry=FakeRegistry(CASES), backend=backend, policy=FakePolicy())
     checks = DeploymentChecks(known, generation, look_seconds=0.01, again_seconds=0.01, wait_seconds=wait_seconds)
     task = asyncio.create_task(checks.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while len(known.told) < count or known.num_looks < num_looks:
             known.news.clear()
             await known.news.wait()

@@ -8,6 +8,7 @@ import pytest
 
 from services.chassis.errors import Busy
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from tests.machine import PATIENCE_SECONDS
 
 
 class Line:
@@ -51,7 +52,7 @@ async def test_what_waits_is_bounded(limits: dict[str, float], caller: str, num_
     line.free.set()
     await asyncio.gather(*tasks)
     assert line.turns == ["run", "a", "b", "other run"]
-    await asyncio.wait_for(line.ask(caller, num_bytes), 60)
+    await asyncio.wait_for(line.ask(caller, num_bytes), PATIENCE_SECONDS)
 
 
 async def test_a_wait_ends_in_time_and_its_place_goes_to_the_next() -> None:
@@ -72,7 +73,7 @@ async def test_a_caller_that_goes_away_as_its_turn_comes_passes_it_on() -> None:
     second.cancel()
     line.free.set()
     await asyncio.gather(second, return_exceptions=True)
-    await asyncio.wait_for(third, 60)
+    await asyncio.wait_for(third, PATIENCE_SECONDS)
     assert line.turns[-1] == "b"
 
 
@@ -83,5 +84,5 @@ async def test_a_place_is_not_lost_on_callers_that_go_away_in_the_moment_in_whic
         task.cancel()
     await asyncio.gather(first, *gone, return_exceptions=True)
     line.free.set()
-    await asyncio.wait_for(asyncio.gather(third, line.ask("c")), 60)
+    await asyncio.wait_for(asyncio.gather(third, line.ask("c")), PATIENCE_SECONDS)
     assert line.turns == ["run", "a", "c"]

@@ -17,6 +17,7 @@ from services.chassis.machine.kubernetes.client import GoneError, refusal
 from services.trainer.backends.kubernetes_objects import TrainingPods, labels_of, name_of, plain_job, ray_job
 from services.trainer.backends.ray_kubernetes import RayKubernetesBackend
 from services.trainer.domain.attempt import PreemptedError
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.backends.fake_cluster import FakeCluster, Manifest
 from tests.unit.trainer.backends.kubernetes_objects_test import JOB_ID, plan_of
 
@@ -53,7 +54,7 @@ class Scene:
         self.cluster.put("pods", {"metadata": metadata, "spec": spec, "status": status})
 
     async def until(self, holds: Callable[[], Any]) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not holds():
                 assert not self.attempt.done() or self.attempt.exception() is None, self.attempt.exception()
                 await asyncio.sleep(0.005)

@@ -20,6 +20,7 @@ from services.chassis.jobs import JobState
 from services.trainer.domain.attempt import AttemptReport, CurvePoint
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.jobs.kept_checkpoints import path_of
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.job_bench import SPEC, Bench
 
 
@@ -43,7 +44,7 @@ async def kept_steps(bench: Bench, job_id: str) -> list[int]:
 async def run_until_kept(bench: Bench, job_id: str, step: int) -> None:
     """Work on the job until a step is kept; then the machine is gone, with all that was on its disk."""
     working = asyncio.create_task(bench.finish(job_id))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while step not in await kept_steps(bench, job_id):
             await asyncio.sleep(0.02)
     working.cancel()

@@ -16,6 +16,7 @@ from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import SuiteFile
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.preflight.scan import check_rows
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.training_bench import dataset_rows, validation_rows, write_plan
 
 STRICT_TEMPLATE = (
@@ -134,4 +135,4 @@ from services.trainer.training.preflight.scan import check_rows
 check_rows(AttemptPlan.read(Path(sys.argv[1])))
 assert "torch" not in sys.modules
 """
-    subprocess.run([sys.executable, "-c", program, str(tmp_path / "plan.json")], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "plan.json")], check=True, timeout=PATIENCE_SECONDS)

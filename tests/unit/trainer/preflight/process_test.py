@@ -11,6 +11,7 @@ import pytest
 from services.chassis.errors import FailedPrecondition, Unavailable
 from services.trainer.backends.preflight_process import PreflightProcess
 from services.trainer.domain.preflight import PreflightRequest
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.training_bench import dataset_rows, write_plan
 
 # Answers each request with one line; a program in place of the one that takes seconds to import a tokenizer.
@@ -48,7 +49,7 @@ def test_a_real_process_answers_again_from_what_it_remembers_and_ends_when_idle(
         assert (await process.look(wanted)).num_train_rows == 3
         assert started is not None
         assert process._process is started
-        assert await asyncio.wait_for(started.wait(), 30) < 0
+        assert await asyncio.wait_for(started.wait(), PATIENCE_SECONDS) < 0
         await process.close()
 
     asyncio.run(scenario())

@@ -15,11 +15,11 @@ from services.trainer.training import checkpoint
 from services.trainer.training.checkpoint import Snapshot, write
 from services.trainer.training.loop import train
 from services.trainer.training.workers import Workers
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.trainer.training_bench import Notes, write_plan
 from tests.unit.trainer.weights.resume_test import files_of, run
 
 pytestmark = pytest.mark.timeout(300)
-_PATIENCE_SECONDS = 120
 
 
 class Gate(Notes):
@@ -41,7 +41,7 @@ def test_steps_go_on_while_a_checkpoint_is_written_and_it_holds_none_of_them(
     gate = Gate()
 
     def write_late(plan: AttemptPlan, content: Snapshot) -> Checkpoint:
-        assert gate.open.wait(_PATIENCE_SECONDS), "training waited for the disk"
+        assert gate.open.wait(PATIENCE_SECONDS), "training waited for the disk"
         return write(plan, content)
 
     monkeypatch.setattr(checkpoint, "write", write_late)

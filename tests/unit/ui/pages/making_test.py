@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 from fastapi import FastAPI
 
+from tests.machine import PATIENCE_SECONDS
 from ui.gateway.pages import Pages
-
-SECONDS = 30
 
 
 async def test_pages_that_cannot_be_made_or_begun_tell_it_and_are_made_at_a_later_request(
@@ -39,7 +38,7 @@ async def test_pages_that_cannot_be_made_or_begun_tell_it_and_are_made_at_a_late
     monkeypatch.setattr("ui.gateway.pages.make_site", make)
     pages = Pages(FastAPI())
     scope = {"type": "http", "method": "GET", "path": "/nowhere", "query_string": b"", "headers": []}
-    async with asyncio.timeout(SECONDS), pages.served():
+    async with asyncio.timeout(PATIENCE_SECONDS), pages.served():
         for reason in ("made", "begun"):
             with pytest.raises(OSError, match=reason):
                 await pages(scope, receive, send)

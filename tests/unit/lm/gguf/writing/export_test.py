@@ -23,6 +23,7 @@ from services.lm.conversion.writing.export import ADAPTER_FILE, MODEL_FILE, expo
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.loading import load
 from services.lm.tiny import write_tiny_model
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.lm.gguf.families_test import MODELS
 from tests.unit.lm.gguf.folders import write_folder
 
@@ -194,5 +195,5 @@ def test_a_model_that_gguf_cannot_express_is_refused_by_name(base: Path, tmp_pat
 
 def run(*arguments: str | Path) -> list[dict[str, Any]]:
     command = [sys.executable, "-m", "services.lm.conversion", *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, timeout=120, check=False)
+    finished = subprocess.run(command, capture_output=True, timeout=PATIENCE_SECONDS, check=False)
     return [json.loads(line) for line in finished.stdout.splitlines()]
