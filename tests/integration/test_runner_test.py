@@ -18,7 +18,6 @@ from tests.integration.processes import NotReadyError, ServiceProcess, start_ser
 from tests.integration.tiny_stack import (
     FINAL_STATES,
     MODEL,
-    PATIENCE_SECONDS,
     SUITE,
     TestRunner,
     TinyStack,
@@ -35,6 +34,7 @@ from tests.integration.tiny_stack import (
     watch_run,
     workers,
 )
+from tests.machine import PATIENCE_SECONDS
 
 NUM_CASES = 24
 WINDOW_SIZE = 3

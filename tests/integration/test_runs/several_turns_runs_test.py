@@ -15,7 +15,6 @@ from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_s
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from tests.integration.tiny_stack import (
-    PATIENCE_SECONDS,
     TestRunner,
     TinyStack,
     a_worker,
@@ -30,6 +29,7 @@ from tests.integration.tiny_stack import (
     watch_run,
     workers,
 )
+from tests.machine import PATIENCE_SECONDS
 
 MAX_CHARACTERS = 6000
 PROFILE = get_profile("roo_xml")
