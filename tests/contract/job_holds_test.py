@@ -1,5 +1,6 @@
 """What a job store makes of holders that die: a cap on deaths without progress, over memory, SQLite and PostgreSQL."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta, tzinfo
 from typing import Self
@@ -12,14 +13,19 @@ from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import (
     Job,
+    JobContext,
     JobResource,
+    JobRunner,
     JobState,
     JobStore,
+    Json,
     MemoryJobStore,
     SqlJobStore,
+    attempt,
     memory_store,
     sql_store,
 )
+from services.chassis.jobs.convert import job_to_proto
 from tests.contract.conftest import OpenDatabase
 
 LEASE = 30.0
@@ -223,13 +229,8 @@ async def _damage(database: Database, job_id: str, damage: str) -> None:
         )
 
 
-@pytest.mark.parametrize("hours", [-1, 1])
-async def test_a_wall_clock_that_is_set_anew_ends_no_lease_and_keeps_none(
-    store: JobStore, monkeypatch: pytest.MonkeyPatch, hours: int
-) -> None:
-    created = await store.create("drill", "clock", SPEC)
-    first = await store.claim(["drill"], "first", LEASE)
-    assert first is not None
+def set_wall_clock(monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    """Put the wall clock of the stores forward by so many hours, or back."""
 
     class Shifted(datetime):
         @classmethod
@@ -238,6 +239,73 @@ async def test_a_wall_clock_that_is_set_anew_ends_no_lease_and_keeps_none(
 
     monkeypatch.setattr(memory_store, "datetime", Shifted)
     monkeypatch.setattr(sql_store, "datetime", Shifted)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_wall_clock_that_is_set_anew_changes_nothing_of_what_a_job_took(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    created, clock, has_begun = await store.create("drill", "cost", SPEC), [1000.0], asyncio.Event()
+    monkeypatch.setattr(attempt, "monotonic", lambda: clock[0])
+
+    async def work(context: JobContext) -> Json:
+        clock[0] += 90.0
+        set_wall_clock(monkeypatch, hours)
+        has_begun.set()
+        while context.job.attempt == 1:
+            await asyncio.sleep(3600)
+        return {}
+
+    for _ in range(2):
+        runner = JobRunner(store, owner="here", lease_seconds=LEASE)
+        runner.register("drill", work)
+        await runner.start()
+        async with asyncio.timeout(120):
+            await has_begun.wait()
+            while (await store.get(created.job_id)).attempt == 2 and not (await store.get(created.job_id)).is_final:
+                await asyncio.sleep(0.01)
+        await runner.stop(60.0)
+        # Between two holds nobody works on it.
+        clock[0] += 500.0
+        has_begun.clear()
+    job = await store.get(created.job_id)
+    assert (job.state, job.worked_seconds) == (JobState.SUCCEEDED, 180.0)
+    message = job_to_proto(job)
+    assert message.worked_seconds == 180.0
+
+
+async def test_what_a_holder_that_died_had_worked_by_its_last_renewal_is_kept(store: JobStore) -> None:
+    created = await store.create("drill", "killed", SPEC)
+    first = await store.claim(["drill"], "first", LEASE)
+    assert first is not None and (created.worked_seconds, first.worked_seconds) == (None, 0.0)
+    for seconds in (40.0, 50.0, 45.0):
+        await store.renew(first.job_id, first.epoch, LEASE, worked_seconds=seconds)
+    second = await next_hold(store)
+    assert second is not None and second.worked_seconds == 50.0
+
+
+async def test_a_job_that_an_earlier_release_began_has_taken_what_its_times_say(open_database: OpenDatabase) -> None:
+    database = await open_database("sqlite", JOB_MIGRATIONS)
+    store = SqlJobStore(database)
+    await store.create("drill", "earlier", SPEC)
+    first = await store.claim(["drill"], "first", LEASE)
+    assert first is not None and first.start_time is not None
+    earlier = {"start": (first.start_time - timedelta(minutes=5)).replace(tzinfo=None), "id": first.job_id}
+    async with database.session() as session:
+        change = "UPDATE jobs SET worked_seconds = NULL, start_time = :start WHERE job_id = :id"
+        await session.execute(text(change), earlier)
+    second = await next_hold(store)
+    assert second is not None and second.worked_seconds == pytest.approx(300.0)
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_wall_clock_that_is_set_anew_ends_no_lease_and_keeps_none(
+    store: JobStore, monkeypatch: pytest.MonkeyPatch, hours: int
+) -> None:
+    created = await store.create("drill", "clock", SPEC)
+    first = await store.claim(["drill"], "first", LEASE)
+    assert first is not None
+    set_wall_clock(monkeypatch, hours)
     assert await store.claim(["drill"], "second", LEASE) is None
     await store.renew(created.job_id, first.epoch, 0.0)
     taken = await store.claim(["drill"], "second", LEASE)

@@ -8,7 +8,14 @@ from services.chassis.jobs.resource import JobResource
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.sql_store import SqlJobStore, append_events, fence
 from services.chassis.jobs.store import JobStore
-from services.chassis.jobs.tables import add_holds, create_job_tables, drop_holds, drop_job_tables
+from services.chassis.jobs.tables import (
+    add_holds,
+    add_worked_seconds,
+    create_job_tables,
+    drop_holds,
+    drop_job_tables,
+    drop_worked_seconds,
+)
 from services.chassis.jobs.watch import watch
 
 __all__ = [
@@ -26,10 +33,12 @@ __all__ = [
     "MemoryJobStore",
     "SqlJobStore",
     "add_holds",
+    "add_worked_seconds",
     "append_events",
     "create_job_tables",
     "drop_holds",
     "drop_job_tables",
+    "drop_worked_seconds",
     "fence",
     "watch",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
+from time import monotonic
 from typing import TypeAlias
 
 import structlog
@@ -75,6 +76,7 @@ class Attempt:
         self._cleanup = cleanup
         self._lease = lease
         self._last_error = last_error
+        self._start = monotonic() - (job.worked_seconds or 0.0)
         self._is_cleanup = self.context.cancel_requested or last_error is not None
         self._stop: _Stop | None = None
         self._work: asyncio.Task[Json] | None = None
@@ -83,6 +85,11 @@ class Attempt:
     def is_waiting(self) -> bool:
         """Whether this process does nothing for the job now but wait for others."""
         return self.context.waits or self.context.tells_wait
+
+    @property
+    def _worked_seconds(self) -> float:
+        """For how long the job was worked on, by this and earlier holders."""
+        return monotonic() - self._start
 
     async def run(self) -> None:
         """Do the work and record how it ended, unless the job belongs to another process by then."""
@@ -178,7 +185,12 @@ class Attempt:
         try:
             await self.context.close()
             ended = await self._store.finish(
-                job.job_id, job.epoch, outcome.state, result=outcome.result, error=outcome.error
+                job.job_id,
+                job.epoch,
+                outcome.state,
+                result=outcome.result,
+                error=outcome.error,
+                worked_seconds=self._worked_seconds,
             )
         except LeaseOver as error:
             self._give_up(error)
@@ -201,7 +213,9 @@ class Attempt:
             try:
                 with without_lease():
                     await self.context.close()
-                    await self._store.release(self.context.job.job_id, self.context.epoch)
+                    await self._store.release(
+                        self.context.job.job_id, self.context.epoch, worked_seconds=self._worked_seconds
+                    )
             except (DatabaseAway, DatabaseFull) as error:
                 if self._stop is _Stop.DRAIN:
                     _log.warning("lease_not_released", reason=str(error))
@@ -229,7 +243,9 @@ class Attempt:
 
     async def _renew(self, job_id: str) -> None:
         since = boot_seconds()
-        renewal = asyncio.create_task(self._store.renew(job_id, self.context.epoch, self._lease.seconds))
+        renewal = asyncio.create_task(
+            self._store.renew(job_id, self.context.epoch, self._lease.seconds, worked_seconds=self._worked_seconds)
+        )
         renewal.add_done_callback(lambda task: task.cancelled() or task.exception())
         try:
             # A call that hangs is left behind: the lease ends all the same.

@@ -33,6 +33,7 @@ def job_to_proto(job: Job) -> job_pb2.Job:
         last_sequence=job.last_sequence,
         create_time=timestamp(job.create_time),
         update_time=timestamp(job.update_time),
+        worked_seconds=job.worked_seconds,
     )
     if job.error is not None:
         message.error.CopyFrom(

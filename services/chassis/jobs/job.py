@@ -93,6 +93,8 @@ class Job:
         num_barren_holds: How many holds in a row, the present one among them, have neither made progress nor ended, nor
             given the job back.
         furthest: The most that was ever done in each phase.
+        worked_seconds: For how long its holders worked on it, by their monotonic clocks; None before the first hold,
+            and of what ended in a release that did not measure it. What a killed holder had not stored is missing.
         ordinal: Order of creation within the store.
     """
 
@@ -117,6 +119,7 @@ class Job:
     last_sequence: int = 0
     num_barren_holds: int = 0
     furthest: Json = field(default_factory=dict)
+    worked_seconds: float | None = None
     ordinal: int = 0
 
     @property

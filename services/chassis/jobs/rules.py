@@ -96,11 +96,24 @@ def claimed(job: Job, lease: Lease, now: datetime) -> Change:
         lease_until=lease.until,
         lease_expire_time=lease.expire_time,
         start_time=job.start_time or now,
+        worked_seconds=_worked_before(job),
     )
     facts: Json = {"attempt": held.attempt, "epoch": held.epoch}
     if job.state is JobState.QUEUED:
         return moved(held, JobState.RUNNING, now, facts)
     return told(held, now, ATTEMPT_EVENT, facts)
+
+
+def _worked_before(job: Job) -> float:
+    """Return for how long earlier holders worked on a job, by its times if the last one was of a release without it."""
+    if job.worked_seconds is None and job.start_time is not None:
+        return max((job.update_time - job.start_time).total_seconds(), 0.0)
+    return job.worked_seconds or 0.0
+
+
+def worked(job: Job, seconds: float | None) -> Job:
+    """Return the job with the time of its holders up to now, which never shrinks; None leaves it as it is."""
+    return job if seconds is None else replace(job, worked_seconds=max(job.worked_seconds or 0.0, seconds))
 
 
 def released(job: Job) -> Job:

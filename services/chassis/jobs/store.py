@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from datetime import datetime
 
 from services.chassis.database.lease import durable, repeated
 from services.chassis.errors import InvalidArgument
@@ -59,8 +60,14 @@ class JobStore(JobRequests):
             if not is_hopeless:
                 return change.job
 
-    async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
+    async def renew(self, job_id: str, epoch: int, lease_seconds: float, *, worked_seconds: float | None = None) -> Job:
         """Prolong the lease and return the job as it is now, with any request to cancel or pause.
+
+        Args:
+            job_id: The job.
+            epoch: That of the hold.
+            lease_seconds: For how long from now.
+            worked_seconds: The job's time of work up to now, by the holder's monotonic clock.
 
         Raises:
             FailedPrecondition: The epoch has ended.
@@ -71,17 +78,22 @@ class JobStore(JobRequests):
             lease = rules.Lease.starting(
                 job.owner or "", seconds=lease_seconds, clock=await ledger.lease_clock(), now=await ledger.now()
             )
+            job = rules.worked(job, worked_seconds)
             job = replace(job, lease_until=lease.until, lease_expire_time=lease.expire_time)
             await ledger.save(job, ())
         return job
 
-    async def release(self, job_id: str, epoch: int) -> None:
+    async def release(self, job_id: str, epoch: int, *, worked_seconds: float | None = None) -> None:
         """Give the lease back without ending the job: the next process takes it over at once.
+
+        `worked_seconds` is that of `renew`.
 
         Raises:
             FailedPrecondition: The epoch has ended.
         """
-        await self._move(job_id, lambda job, _now: rules.Change(rules.released(job), ()), epoch=epoch)
+        await self._move(
+            job_id, lambda job, _now: rules.Change(rules.released(rules.worked(job, worked_seconds)), ()), epoch=epoch
+        )
         self.bell.ring(QUEUE)
 
     async def take_over_all(self, kinds: Sequence[str]) -> int:
@@ -145,17 +157,28 @@ class JobStore(JobRequests):
         return await self._move(job_id, lambda job, now: rules.saved(job, now, plain), epoch=epoch)
 
     async def finish(
-        self, job_id: str, epoch: int, state: JobState, *, result: Json | None = None, error: JobError | None = None
+        self,
+        job_id: str,
+        epoch: int,
+        state: JobState,
+        *,
+        result: Json | None = None,
+        error: JobError | None = None,
+        worked_seconds: float | None = None,
     ) -> Job:
         """End this hold of the job as SUCCEEDED, FAILED, CANCELLED or PAUSED, and give the lease back.
+
+        `worked_seconds` is that of `renew`.
 
         Raises:
             FailedPrecondition: The epoch has ended, or the job may not end so.
         """
         plain = None if result is None else rules.plain_json(result, "result")
-        return await self._move(
-            job_id, lambda job, now: rules.finished(job, state, now, result=plain, error=error), epoch=epoch
-        )
+
+        def end(job: Job, now: datetime) -> rules.Change:
+            return rules.finished(rules.worked(job, worked_seconds), state, now, result=plain, error=error)
+
+        return await self._move(job_id, end, epoch=epoch)
 
     async def decline_pause(self, job_id: str, epoch: int, reason: str) -> Job:
         """Go on with a job that cannot pause now; its history tells the reason.

@@ -60,6 +60,7 @@ JOBS = Table(
     Column("last_sequence", Integer, nullable=False),
     Column("num_barren_holds", Integer, nullable=False, server_default="0"),
     Column("furthest", _JSON, nullable=False, server_default="{}"),
+    Column("worked_seconds", Float),
     UniqueConstraint("kind", "request_id", name="uq_jobs_kind_request_id"),
     Index("ix_jobs_kind_state", "kind", "state"),
     Index("ix_jobs_kind_ordinal", "kind", "ordinal"),
@@ -100,6 +101,18 @@ def drop_holds(op: Bound) -> None:
     op.get_bind().execute(text("DROP INDEX ix_jobs_kind_ordinal"))
     for name in ("num_barren_holds", "furthest"):
         op.get_bind().execute(text(f"ALTER TABLE jobs DROP COLUMN {name}"))
+
+
+def add_worked_seconds(op: Bound) -> None:
+    """Add to the jobs for how long they were worked on; nothing is known of those that ended before."""
+    connection = op.get_bind()
+    if "worked_seconds" not in {column["name"] for column in inspect(connection).get_columns("jobs")}:
+        connection.execute(text("ALTER TABLE jobs ADD COLUMN worked_seconds FLOAT"))
+
+
+def drop_worked_seconds(op: Bound) -> None:
+    """Drop what `add_worked_seconds` made."""
+    op.get_bind().execute(text("ALTER TABLE jobs DROP COLUMN worked_seconds"))
 
 
 def drop_job_tables(op: Bound) -> None:

@@ -53,11 +53,8 @@ class JobClient(ABC):
     async def state(self, work_id: str) -> WorkState:
         """Return how the job stands."""
         job = await patiently(lambda: self._job(work_id), self._peer)
-        # Of two clock times, between which the clock may have been set back.
-        seconds = max(0.0, (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds())
-        has_times = job.HasField("start_time") and job.HasField("end_time")
         error = job.error
-        return WorkState(state_of(job), error.code, error.problem, error.next_step, seconds if has_times else 0.0)
+        return WorkState(state_of(job), error.code, error.problem, error.next_step, _worked_seconds(job))
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the job.
@@ -66,6 +63,16 @@ class JobClient(ABC):
             FailedPrecondition: It has ended.
         """
         await patiently(lambda: self._cancel(work_id), self._peer)
+
+
+def _worked_seconds(job: job_pb2.Job) -> float:
+    """Return for how long a job that has ended was worked on; of an earlier release's by its clock times."""
+    if not (job.HasField("start_time") and job.HasField("end_time")):
+        return 0.0
+    if job.HasField("worked_seconds"):
+        return job.worked_seconds
+    # Between them the clock may have been set back.
+    return max(0.0, (job.end_time.ToDatetime() - job.start_time.ToDatetime()).total_seconds())
 
 
 def _sequence_of(response: Any) -> int:
