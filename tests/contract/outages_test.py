@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
-from services.chassis.errors import DatabaseAway
+from services.chassis.errors import DatabaseAway, DatabaseDamaged
 from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, SqlJobStore, watch
 from services.chassis.jobs.tables import JOBS
 from tests.contract.conftest import OpenDatabase
@@ -188,3 +188,17 @@ async def test_an_error_of_the_database_names_no_value(open_database: OpenDataba
             await session.execute(insert(JOBS).values({**row, "ordinal": 99, "job_id": "other"}))
     told = "".join(traceback.format_exception(caught.value))
     assert "request_id" in told and "secret" not in told
+
+
+@pytest.mark.parametrize("condition", ["data_corrupted", "index_corrupted"])
+async def test_damage_that_postgresql_finds_is_told_with_what_to_do(
+    open_database: OpenDatabase, condition: str
+) -> None:
+    database = await open_database("postgresql", JOB_MIGRATIONS)
+    await database.ping()
+    for _ in range(2):
+        with pytest.raises(DatabaseDamaged, match=r"is damaged \(.*restore a backup, or REINDEX"):
+            async with database.session() as session:
+                await session.execute(text(f"DO 'BEGIN RAISE {condition}; END'"))
+    with pytest.raises(DatabaseDamaged, match=r"is damaged \("):
+        await database.ping()

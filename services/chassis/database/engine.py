@@ -190,22 +190,27 @@ class Database:
             return no_space(self._place, DatabaseFull)
         if "readonly database" in reason or "read-only" in reason:
             return no_space(f"{self._place}, which cannot be written,", DatabaseFull)
-        if sqlite.is_damage(error.orig):
-            self._damage = reason
+        state = getattr(error.orig, "sqlstate", "")
+        if sqlite.is_damage(error.orig) or state in _DAMAGED:
+            self._damage = reason.partition("\n")[0]
             return self._damaged()
         if "is locked" in reason or "is busy" in reason:
             return DatabaseAway(f"The database in {self._place} stayed locked.", "Try again in a few seconds.")
         if type(error).__name__ == "DataError":
             return InvalidArgument("A value cannot be stored: it holds NUL or is out of range.", "Send plain text.")
-        is_cut_off = getattr(error.orig, "sqlstate", "") == _IDLE_IN_TRANSACTION
-        if is_cut_off or error.connection_invalidated or type(error).__name__ in ("OperationalError", "InterfaceError"):
+        if (
+            state == _IDLE_IN_TRANSACTION
+            or error.connection_invalidated
+            or type(error).__name__ in ("OperationalError", "InterfaceError")
+        ):
             return self._away()
         return _without_values(error)
 
     def _damaged(self) -> DatabaseDamaged:
+        mend = "put a backup of the file in its place" if self.is_sqlite else "restore a backup, or REINDEX an index"
         return DatabaseDamaged(
             f"The database in {self._place} is damaged ({self._damage}).",
-            "Stop the service, put a backup of the file in its place, and start it again.",
+            f"Stop the service, {mend}, and start it again.",
         )
 
     def _away(self) -> DatabaseAway:
@@ -255,4 +260,6 @@ def _postgresql_limits(lease_seconds: float) -> dict[str, Any]:
 _MAX_IDLE_IN_TRANSACTION_MS = 5_000
 # PostgreSQL's code for a connection that it closed for that limit.
 _IDLE_IN_TRANSACTION = "25P03"
+# Its codes for rows and for an index that are not as it left them.
+_DAMAGED = ("XX001", "XX002")
 _URL_HINT = "Use sqlite+aiosqlite:///FILE or postgresql+psycopg://USER@HOST/NAME."

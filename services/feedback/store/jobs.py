@@ -80,7 +80,7 @@ class JobLoopStore(JobResource[Loop]):
                 step = _JUDGED.get(name, name)
                 start = began.setdefault((number, step), event.time)
                 if event.payload["state"] == "finished":
-                    seconds[step] = (event.time - start).total_seconds()
+                    seconds[step] = max((event.time - start).total_seconds(), 0.0)
         return seconds
 
     async def _events(self, loop_id: str) -> AsyncIterator[JobEvent]:

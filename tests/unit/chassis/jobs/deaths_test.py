@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -77,11 +78,11 @@ class BusyStore(MemoryJobStore):
 
     num_refused = 0
 
-    async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
-        if (await self.get(job_id)).state is JobState.CANCELLING and not self.num_refused:
+    async def renew(self, *arguments: Any, **options: Any) -> Job:
+        if (await self.get(arguments[0])).state is JobState.CANCELLING and not self.num_refused:
             self.num_refused += 1
             raise DatabaseAway("The database does not answer.")
-        return await super().renew(job_id, epoch, lease_seconds)
+        return await super().renew(*arguments, **options)
 
 
 async def test_a_cancel_that_a_busy_database_kept_from_a_job_does_not_wait_for_a_long_lease(
@@ -111,7 +112,7 @@ async def test_a_cancel_that_a_busy_database_kept_from_a_job_does_not_wait_for_a
 class SilentStore(MemoryJobStore):
     """Never says whether a lease was renewed."""
 
-    async def renew(self, job_id: str, epoch: int, lease_seconds: float) -> Job:
+    async def renew(self, *arguments: Any, **options: Any) -> Job:
         await asyncio.Event().wait()
         raise AssertionError
 

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from psycopg.errors import IndexCorrupted
 from sqlalchemy import text
+from sqlalchemy.exc import InternalError
 from structlog.testing import capture_logs
 
 from services.chassis.application import Application, assemble
@@ -136,6 +138,30 @@ async def test_a_damaged_database_is_told_by_health_log_and_answers_with_what_to
     await application.stop()
     with pytest.raises(DatabaseDamaged, match="backup"):
         await assemble("health", Settings(data_dir=tmp_path))
+
+
+async def test_a_postgresql_that_finds_damage_is_told_by_health_and_not_asked_for_jobs_again_and_again(
+    application: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    num_claims = 0
+
+    async def claim(*_arguments: object, **_options: object) -> Job | None:
+        nonlocal num_claims
+        num_claims += 1
+        async with application.database.session():
+            raise InternalError("SELECT", {}, IndexCorrupted('index "ix_jobs_kind_state" contains a corrupted page'))
+
+    monkeypatch.setattr("services.chassis.jobs.runner._POLL_SECONDS", 3600.0)
+    monkeypatch.setattr(application.jobs.store, "claim", claim)
+    await application.server.set_serving(True)
+    with capture_logs() as records:
+        await application.jobs.runner.start()
+        await until(lambda: not application.server.is_serving)
+    reasons = [record["reason"] for record in records if record["event"] == "jobs_not_claimed"]
+    assert (num_claims, len(reasons), application.jobs.runner.is_claiming) == (1, 1, False)
+    assert "is damaged (index" in reasons[0]
+    with pytest.raises(DatabaseDamaged, match="corrupted page"):
+        await application.database.ping()
 
 
 async def damage(application: Application, path: Path, first_damaged: int) -> None:
