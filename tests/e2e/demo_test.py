@@ -16,7 +16,7 @@ from tests.integration.processes import ROOT
 from tests.machine import PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(900)]
-MOST_SILENT_SECONDS = 30.0
+MOST_SILENT_SECONDS = 90.0
 SIDE = {"conforming_rate", "accepted_rate", "well_formed_rate", "num_cases", "by_tool", "by_cause"}
 
 
@@ -62,7 +62,7 @@ def test_the_demo_runs_the_whole_loop_and_writes_its_report(tmp_path: Path) -> N
         "tiny@1",
         3,
     )
-    assert 0.8 * seconds < report["duration_seconds"] < seconds
+    assert seconds / 4 < report["duration_seconds"] < seconds
     for side in (report["before"], report["after"]):
         assert set(side) >= SIDE
         assert side["num_cases"] == sum(tool["num_cases"] for tool in side["by_tool"].values()) == 130

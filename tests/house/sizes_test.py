@@ -1,6 +1,7 @@
 """Size limits of docs/architecture.md that no linter knows."""
 
 import ast
+import functools
 import subprocess
 from pathlib import Path
 
@@ -11,6 +12,7 @@ LOOP = "services/trainer/training/loop.py"  # a flat training loop reads best in
 LIST = Path("findings")  # a list that grows by one file a finding: nothing in it belongs together
 
 
+@functools.cache
 def tracked_files() -> list[Path]:
     listing = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
@@ -28,8 +30,19 @@ def python_files() -> list[Path]:
     return [path for path in tracked_files() if path.suffix == ".py"]
 
 
-def parsed(path: Path) -> ast.Module:
-    return ast.parse((ROOT / path).read_text(encoding="utf-8"))
+@functools.cache
+def function_lengths_and_class_widths() -> tuple[dict[str, int], dict[str, int]]:
+    """The lines of every function and the public methods of every class, by file and name."""
+    lengths, widths = {}, {}
+    for path in python_files():
+        for node in ast.walk(ast.parse((ROOT / path).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lengths[f"{path}:{node.lineno} {node.name}"] = (node.end_lineno or node.lineno) - node.lineno + 1
+            elif isinstance(node, ast.ClassDef):
+                methods = [child for child in node.body if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef)]
+                public = [method for method in methods if not method.name.startswith("_")]
+                widths[f"{path}:{node.lineno} {node.name}"] = len(public)
+    return lengths, widths
 
 
 def line_count(path: Path) -> int:
@@ -46,32 +59,14 @@ def test_no_module_is_longer_than_its_ceiling() -> None:
 
 
 def test_no_function_is_longer_than_its_ceiling() -> None:
-    too_long = {}
-    for path in python_files():
-        if path.parts[0] == "tests":
-            continue
-        ceiling = 100 if str(path) == LOOP else 40
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = (node.end_lineno or node.lineno) - node.lineno + 1
-                if length > ceiling:
-                    too_long[f"{path}:{node.name}"] = length
-    assert not too_long
+    lengths, _ = function_lengths_and_class_widths()
+    product = {place: lines for place, lines in lengths.items() if not place.startswith("tests/")}
+    assert not {place: n for place, n in product.items() if n > (100 if place.startswith(f"{LOOP}:") else 40)}
 
 
 def test_no_class_has_more_public_methods_than_its_ceiling() -> None:
-    too_wide = {}
-    for path in python_files():
-        for node in ast.walk(parsed(path)):
-            if isinstance(node, ast.ClassDef):
-                methods = [
-                    child.name
-                    for child in node.body
-                    if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef) and not child.name.startswith("_")
-                ]
-                if len(methods) > 12:
-                    too_wide[f"{path}:{node.name}"] = len(methods)
-    assert not too_wide
+    _, widths = function_lengths_and_class_widths()
+    assert not {place: n for place, n in widths.items() if n > 12}
 
 
 def test_no_folder_has_more_entries_than_its_ceiling() -> None:
@@ -92,7 +87,8 @@ def test_no_folder_has_more_entries_than_its_ceiling() -> None:
 )
 def test_no_contract_template_or_page_is_longer_than_its_ceiling(pattern: str, ceiling: int) -> None:
     exempt = {"values.yaml"}
-    paths = [path for path in ROOT.glob(pattern) if path.relative_to(ROOT) in set(tracked_files())]
+    tracked = set(tracked_files())
+    paths = [path for path in ROOT.glob(pattern) if path.relative_to(ROOT) in tracked]
     too_long = {str(path): line_count(path) for path in paths if line_count(path) > ceiling and path.name not in exempt}
     assert not too_long
 

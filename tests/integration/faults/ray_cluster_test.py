@@ -41,7 +41,7 @@ def ray_head(folder: Path, token_file: Path) -> Iterator[str]:
     finally:
         # A head that is asked to end waits half a minute for an actor of Ray Train that never ends.
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(60)
+        process.wait(PATIENCE_SECONDS)
 
 
 def _wait_until_open(port: int, process: subprocess.Popen[bytes]) -> None:

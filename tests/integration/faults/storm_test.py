@@ -28,8 +28,10 @@ def test_storms_ask_for_every_kind_of_job() -> None:
 
 
 @pytest.mark.timeout(900)
-async def test_a_storm_of_a_minute_loses_doubles_and_leaves_nothing(tmp_path: Path) -> None:
-    report = await run_storm(Plan(seed=11, seconds=60.0, num_jobs=20), tmp_path)
+async def test_databases_that_are_away_and_a_storm_thereafter_lose_double_and_leave_nothing(tmp_path: Path) -> None:
+    report = await run_storm(
+        Plan(seed=11, seconds=30.0, num_jobs=20, outage_seconds=20.0, lease_seconds=30.0), tmp_path
+    )
     judgement = report.judgement
     assert (judgement.lost, judgement.doubled, judgement.wrong, judgement.left) == ([], [], [], [])
     assert report.num_acknowledged > 20 and report.blows and len(report.latencies.seconds) > 0

@@ -79,7 +79,7 @@ def run_prometheus(folder: Path, targets: dict[str, str], scrape_every: str = "5
         yield prometheus
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(PATIENCE_SECONDS)
 
 
 def scrape_config(targets: dict[str, str], scrape_every: str) -> dict[str, Any]:

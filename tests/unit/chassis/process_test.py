@@ -37,7 +37,7 @@ class Running:
 
     @asynccontextmanager
     async def calls(self) -> AsyncIterator[Any]:
-        channel = open_channel(self.ready["grpc_address"], deadline_seconds=5)
+        channel = open_channel(self.ready["grpc_address"], deadline_seconds=PATIENCE_SECONDS)
         try:
             yield channel
         finally:

@@ -9,6 +9,7 @@ import pytest
 
 from services.lm import worker_protocol as protocol
 from services.lm.tiny import write_tiny_model
+from tests.machine import PATIENCE_SECONDS
 
 MESSAGES = ({"role": "user", "content": "Say something."},)
 
@@ -36,7 +37,7 @@ class Child:
 
     def close(self) -> None:
         self.process.stdin.close()
-        self.process.wait(30)
+        self.process.wait(PATIENCE_SECONDS)
         self.process.stdout.close()
 
 
@@ -215,7 +216,7 @@ def test_a_model_that_cannot_be_loaded_is_told_and_ends_it(tmp_path: Path) -> No
     assert isinstance(failed, protocol.Failed)
     assert (failed.id, failed.code) == (0, "invalid_argument")
     assert "absent" in failed.problem
-    assert child.process.wait(30) == 2
+    assert child.process.wait(PATIENCE_SECONDS) == 2
     child.close()
 
 

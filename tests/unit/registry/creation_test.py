@@ -34,6 +34,7 @@ from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
 from tests.fakes.databases import new_database
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.registry.model_folders import write_adapter, write_model
 
 PROFILE = get_profile("roo_xml")
@@ -245,7 +246,7 @@ async def test_a_call_that_is_cancelled_while_its_bytes_are_copied_leaves_nothin
 
     def take(*places: Any) -> int:
         begun.set()
-        may_end.wait(30)
+        may_end.wait(PATIENCE_SECONDS)
         return tree.take(*places)
 
     artifact = await registry.other.put_bytes(SUITE)

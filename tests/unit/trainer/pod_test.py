@@ -9,6 +9,7 @@ from collections.abc import Set
 from pathlib import Path
 
 from services.trainer.training.processes.ending import ask_to_stop, at_work, is_stopped, pass_on_stop, stop
+from tests.machine import PATIENCE_SECONDS
 
 
 def test_a_pod_that_is_taken_away_waits_for_those_that_are_at_work(tmp_path: Path) -> None:
@@ -19,7 +20,7 @@ def test_a_pod_that_is_taken_away_waits_for_those_that_are_at_work(tmp_path: Pat
         end.join(0.5)
         assert end.is_alive()
         assert is_stopped(tmp_path)
-    end.join(10)
+    end.join(PATIENCE_SECONDS)
     assert not end.is_alive()
 
 

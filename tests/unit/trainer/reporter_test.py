@@ -61,7 +61,7 @@ class Listener:
 
     def wait_for_reports(self, count: int) -> None:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.heard) >= count, 60)
+            assert self.changed.wait_for(lambda: len(self.heard) >= count, PATIENCE_SECONDS)
 
 
 @contextlib.contextmanager
@@ -183,7 +183,7 @@ def test_a_stale_attempt_ends_its_process() -> None:
     with listening(listener) as plan:
         reporter = Reporter(plan, on_fenced=ended.set)
         reporter.step(1, 2, {"loss": 2.0})
-        assert ended.wait(60)
+        assert ended.wait(PATIENCE_SECONDS)
         with pytest.raises(ServiceAwayError):
             reporter.flush()
     assert listener.heard == []

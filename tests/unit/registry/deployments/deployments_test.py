@@ -91,7 +91,7 @@ async def test_a_deployment_answers_with_its_key_and_comes_back_at_its_place_whe
     (child,) = children()
     assert "key of" not in " ".join(child.cmdline())
     os.kill(child.pid, signal.SIGKILL)
-    child.wait(10)
+    child.wait(PATIENCE_SECONDS)
     assert (await until(deployer, tmp_path, DeploymentState.STARTING)).base_url == status.base_url
     assert await until(deployer, tmp_path, DeploymentState.READY) == status
     assert len(children()) == 1
