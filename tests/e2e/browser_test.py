@@ -179,6 +179,16 @@ def test_a_page_opened_by_its_address_shows_the_same_run(page: Page, url: str) -
     page.goto(f"{url}/test-runs?run={run['test_run_id']}")
     expect(page.locator("#verdicts tbody tr")).to_have_count(13)
     expect(page.locator("#runs .item.picked")).to_have_count(1)
+    for name, beginning in (
+        ("Save “Conforming by tool” as SVG", b"<svg"),
+        ("Save “Conforming by tool” as PNG", b"\x89PNG"),
+        ("Save “Test runs” as CSV", "\ufeffCase,Tool,Verdict,Why".encode()),
+    ):
+        with page.expect_download() as downloading:
+            page.get_by_role("button", name=name).click()
+        assert downloading.value.path().read_bytes().startswith(beginning)
+    zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    expect(page.locator("#runs time").first).to_have_attribute("data-zone", zone)
 
 
 def test_a_suite_is_read_case_by_case_and_a_wrong_file_is_refused_by_its_lines(page: Page, url: str) -> None:

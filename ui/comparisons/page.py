@@ -58,19 +58,19 @@ class _Page:
     async def open(self, request: gr.Request) -> list[Any]:
         question = PARITY if parts.query(request, "form") == "parity" else PROGRESS
         before, after = (parts.query(request, name) for name in ("before", "after"))
-        runs = await self._runs()
+        runs, zone = await self._runs(), parts.zone(request)
         if not any(run.test_run_id == before for run in runs):
             before, after = _newest_pair(runs)
-        choices = [(run_label(run), run.test_run_id) for run in runs]
-        offered, refused = await self.offer(question, before, after)
+        choices = [(run_label(run, zone), run.test_run_id) for run in runs]
+        offered, refused = await self.offer(question, before, after, request)
         result = render("comparisons/empty", num_runs=len(runs))
         if parts.query(request, "after"):
             result = await self.compare(question, before, after)
         return [question, gr.Dropdown(choices=choices, value=before or None), offered, refused, result]
 
-    async def offer(self, question: str, before: str | None, after: str | None) -> list[Any]:
+    async def offer(self, question: str, before: str | None, after: str | None, request: gr.Request) -> list[Any]:
         """Return the runs that can be set beside `before`, and why the others cannot."""
-        runs = await self._runs()
+        runs, zone = await self._runs(), parts.zone(request)
         item = next((run for run in runs if run.test_run_id == before), None)
         if item is None:
             return [gr.Dropdown(choices=[], value=None), ""]
@@ -78,10 +78,10 @@ class _Page:
         reasons = {run.test_run_id: why_incomparable(item, run, as_forms=question == PARITY) for run in others}
         fitting = [run for run in others if not reasons[run.test_run_id]]
         values = [run.test_run_id for run in fitting]
-        refused = [(run_label(run), reasons[run.test_run_id]) for run in others if reasons[run.test_run_id]]
+        refused = [(run_label(run, zone), reasons[run.test_run_id]) for run in others if reasons[run.test_run_id]]
         return [
             gr.Dropdown(
-                choices=[(run_label(run), run.test_run_id) for run in fitting],
+                choices=[(run_label(run, zone), run.test_run_id) for run in fitting],
                 value=after if after in values else next(iter(values), None),
             ),
             render("comparisons/refused", refused=refused, num_fitting=len(fitting)),

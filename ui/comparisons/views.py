@@ -11,7 +11,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.evaluator.v1.verdict_pb2 import Verdict
 
 from ui.evaluations.views import MetricsView, interval_ends, metrics_view
-from ui.shared.words import percent_text
+from ui.shared.words import local_time, percent_text
 from ui.test_runs.views import TestRunView
 
 _SURE = 0.05
@@ -149,10 +149,11 @@ def _counted(verdicts: Iterable[Verdict]) -> Counter[tuple[str, str]]:
     return Counter((verdict.tool, CONFORMS if verdict.conforming else verdict.cause) for verdict in verdicts)
 
 
-def run_label(run: TestRunView) -> str:
-    """Return a run in one line, for lists to choose from."""
+def run_label(run: TestRunView, zone: str = "") -> str:
+    """Return a run in one line, for lists to choose from; its time is told in a zone."""
     is_judged = run.evaluation is not None and run.evaluation.job.is_final
     result = (
         percent_text(run.evaluation.metrics.overall.conforming_rate) if is_judged and run.evaluation else run.job.state
     )
-    return " · ".join(part for part in (run.subject, run.test_suite_version_id, result, run.job.created) if part)
+    time = local_time(run.job.create_seconds, zone) if run.job.create_seconds else ""
+    return " · ".join(part for part in (run.subject, run.test_suite_version_id, result, time) if part)

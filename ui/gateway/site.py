@@ -20,7 +20,7 @@ from ui.loops.schedules import page as schedules
 from ui.models import page as models
 from ui.playground import page as playground
 from ui.shared.cache import ServiceCache
-from ui.shared.environment import stylesheet
+from ui.shared.environment import script, stylesheet
 from ui.shipping.deployments import page as deployments
 from ui.shipping.shipments import page as shipments
 from ui.test_runs import page as test_runs
@@ -70,6 +70,7 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         path="/",
         theme=make_theme(),
         css=stylesheet() + (_FOLDER / "static" / "pages.css").read_text(encoding="utf-8"),
+        head=f"<script>{script()}</script>",
         favicon_path=str(_FOLDER / "static" / "favicon.svg"),
         show_error=False,
         footer_links=[],

@@ -55,6 +55,12 @@ def stylesheet() -> str:
 
 
 @cache
+def script() -> str:
+    """Return the script of all pages, which puts times into the person's zone and saves tables and charts."""
+    return (_FOLDER.parent / "gateway/static/pages.js").read_text(encoding="utf-8")
+
+
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader([_FOLDER.parent, *(_FOLDER.parent / name for name in _NESTED)]),

@@ -44,6 +44,7 @@ class JobView:
     next_step: str
     attempt: int
     created: str
+    create_seconds: float
     seconds: float
 
     @property
@@ -85,6 +86,7 @@ def job_view(job: Job) -> JobView:
         next_step=job.error.next_step,
         attempt=job.attempt,
         created=time_text(job.create_time),
+        create_seconds=seconds_of(job.create_time),
         seconds=_seconds(job),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import unquote
 
 import gradio as gr
 from gradio.components import Navbar
@@ -98,6 +99,11 @@ def picked(event: gr.EventData) -> str:
 def query(request: gr.Request, name: str) -> str:
     """Return a parameter of the page's address, or an empty text."""
     return str(request.query_params.get(name, ""))[:200]
+
+
+def zone(request: gr.Request) -> str:
+    """Return the name of the person's time zone, which the page's script has told; empty before that."""
+    return unquote(str(request.cookies.get("drillyard_zone", "")))[:64]
 
 
 def choices(names: Sequence[str], request: str) -> Any:

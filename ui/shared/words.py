@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from drillyard.evaluator.v1 import evaluation_pb2
 from drillyard.feedback.v1 import dataset_build_pb2, feedback_file_pb2, loop_phase_pb2, shipment_pb2
@@ -13,6 +14,7 @@ from drillyard.test_runner.v1 import test_run_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message
 from drillyard.trainer.v1 import training_job_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
+from markupsafe import Markup
 
 from services.chassis.wire.fields import enum_prefix, label_of
 
@@ -61,9 +63,24 @@ def percent_text(rate: float) -> str:
 
 
 def time_text(when: Timestamp) -> str:
-    """Return a time of this machine's clock, such as `22 Nov 15:04:05`; empty when it is not set."""
+    """Return a time such as `22 Nov 15:04:05` as HTML, empty when it is not set.
+
+    A page's script puts it into the person's zone; it is of this machine's clock until then.
+    """
     seconds = seconds_of(when)
-    return f"{datetime.fromtimestamp(seconds):%-d %b %H:%M:%S}" if seconds else ""
+    if not seconds:
+        return ""
+    moment = datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    return Markup('<time datetime="{}">{}</time>').format(moment, local_time(seconds))
+
+
+def local_time(seconds: float, zone: str = "") -> str:
+    """Return a time such as `22 Nov 15:04:05` in a zone such as `Europe/Vienna`, or by this machine's clock."""
+    try:
+        clock = ZoneInfo(zone) if zone else None
+    except (ValueError, ZoneInfoNotFoundError, OSError):
+        clock = None
+    return f"{datetime.fromtimestamp(seconds, clock):%-d %b %H:%M:%S}"
 
 
 def phase_text(kind: str, phase: str) -> str:

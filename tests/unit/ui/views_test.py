@@ -13,6 +13,7 @@ from drillyard.registry.v1.model_pb2 import ModelVersion
 from drillyard.test_runner.v1.transcript_pb2 import Message, Transcript
 from drillyard.trainer.v1.checkpoint_pb2 import CurvePoint
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from ui.loops.views import loop_progress_view
 from ui.models.views import import_view, model_tree
@@ -27,6 +28,18 @@ RUNNING, SUCCEEDED, FAILED = JobState.JOB_STATE_RUNNING, JobState.JOB_STATE_SUCC
 
 def _job(state: JobState.ValueType, done: int = 0, total: int = 0) -> JobView:
     return job_view(Job(job_id="j", state=state, progress=JobProgress(phase="train", num_done=done, num_total=total)))
+
+
+def test_a_time_is_told_in_the_zone_of_whoever_reads_it() -> None:
+    when = Timestamp(seconds=1_764_478_800)
+    assert words.local_time(when.seconds, "Asia/Tokyo") == "30 Nov 14:00:00"
+    assert words.local_time(when.seconds, "America/New_York") == "30 Nov 00:00:00"
+    assert '<time datetime="2025-11-30T05:00:00+00:00">' in words.time_text(when)
+
+
+@pytest.mark.parametrize("zone", ["Nowhere/At_All", "../../etc/passwd", "/etc/passwd", "Europe", "\0", "é"])
+def test_a_zone_that_is_none_leaves_the_clock_of_this_machine(zone: str) -> None:
+    assert words.local_time(1_764_478_800, zone) == words.local_time(1_764_478_800)
 
 
 def test_a_running_job_says_its_phase_and_units() -> None:
