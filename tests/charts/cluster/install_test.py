@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -20,6 +21,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 NAMESPACE = "released"
 OURS = "app.kubernetes.io/part-of=drillyard"
+EARLIER = Path(__file__).with_name("earlier_release.yaml")
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -31,9 +33,25 @@ def namespace(control_plane: ControlPlane) -> None:
 @pytest.fixture
 def release(control_plane: ControlPlane) -> Iterator[str]:
     """The chart installed under a name, with the values that so old an API server accepts."""
-    run(control_plane, "install", "dy", str(CHART), *profile_values("minimal-1.20"))
-    yield "dy"
-    helm("uninstall", "dy", "--namespace", NAMESPACE, "--ignore-not-found", kubeconfig=control_plane.kubeconfig)
+    yield from installed(control_plane, CHART, *profile_values("minimal-1.20"))
+
+
+@pytest.fixture
+def earlier_release(control_plane: ControlPlane, tmp_path: Path) -> Iterator[str]:
+    """The same, as an earlier chart made it."""
+    (tmp_path / "templates").mkdir()
+    shutil.copy(EARLIER, tmp_path / "templates")
+    (tmp_path / "Chart.yaml").write_text("apiVersion: v2\nname: drillyard\nversion: 0.1.0\n")
+    yield from installed(control_plane, tmp_path)
+    control_plane.kubectl("delete", "job", "train-1", "--ignore-not-found", "-n", NAMESPACE)
+
+
+def installed(control_plane: ControlPlane, chart: Path, *values: str) -> Iterator[str]:
+    try:
+        run(control_plane, "install", "dy", str(chart), *values)
+        yield "dy"
+    finally:
+        helm("uninstall", "dy", "--namespace", NAMESPACE, "--ignore-not-found", kubeconfig=control_plane.kubeconfig)
 
 
 def run(control_plane: ControlPlane, *arguments: str) -> str:
@@ -70,32 +88,39 @@ def levels_are(control_plane: ControlPlane, level: str) -> None:
     within_patience(lambda: pod_levels(control_plane) == expected, f"every pod has log level {level}")
 
 
-def test_the_release_lives_through_install_upgrade_rollback_and_uninstall(
-    control_plane: ControlPlane, release: str
+def test_an_earlier_release_lives_through_upgrade_rollback_and_uninstall_beside_its_attempts(
+    control_plane: ControlPlane, earlier_release: str
 ) -> None:
-    expected = {f"{release}-{name}" for name in DEPLOYABLES}
+    expected = {f"{earlier_release}-{name}" for name in DEPLOYABLES}
+    levels_are(control_plane, "info")
+    attempt, volume = job_of_an_attempt(control_plane, earlier_release), volume_uid(control_plane)
+    token = token_of(control_plane, earlier_release)
+    values = (*profile_values("minimal-1.20"), "--set", "logs.level=debug")
+    run(control_plane, "upgrade", earlier_release, str(CHART), *values)
     assert names(control_plane, "deployments") == names(control_plane, "services") == expected
     assert names(control_plane, "networkpolicies") == expected
-    assert names(control_plane, "persistentvolumeclaims") == {f"{release}-data"}
-    levels_are(control_plane, "info")
-    assert len(control_plane.objects("replicasets", NAMESPACE)) == len(DEPLOYABLES)
-
-    attempt = job_of_an_attempt(control_plane, release)
-    run(control_plane, "upgrade", release, str(CHART), "--reuse-values", "--set", "logs.level=debug")
     levels_are(control_plane, "debug")
-    run(control_plane, "rollback", release, "1")
+    assert len(control_plane.objects("replicasets", NAMESPACE)) == 2 * len(DEPLOYABLES)
+    # Pods of both charts meet while they are replaced.
+    assert token_of(control_plane, earlier_release) == token
+    run(control_plane, "rollback", earlier_release, "1")
     levels_are(control_plane, "info")
     (alive,) = control_plane.objects("jobs", NAMESPACE)
-    assert alive["metadata"]["uid"] == attempt
-    history = json.loads(run(control_plane, "history", release, "--output", "json"))
+    assert (alive["metadata"]["uid"], volume_uid(control_plane)) == (attempt, volume)
+    assert token_of(control_plane, earlier_release) == token
+    history = json.loads(run(control_plane, "history", earlier_release, "--output", "json"))
     assert [entry["status"] for entry in history] == ["superseded", "superseded", "deployed"]
 
-    run(control_plane, "uninstall", release)
+    run(control_plane, "uninstall", earlier_release)
     kinds = "deployments,replicasets,pods,services,serviceaccounts,configmaps,secrets,networkpolicies"
     within_patience(lambda: leftovers(control_plane, kinds) == [], "nothing of the release is left")
-    assert names(control_plane, "persistentvolumeclaims") == {f"{release}-data"}
+    assert names(control_plane, "persistentvolumeclaims") == {f"{earlier_release}-data"}
     assert names(control_plane, "jobs") == {"train-1"}
-    control_plane.kubectl("delete", "job", "train-1", "-n", NAMESPACE)
+
+
+def token_of(control_plane: ControlPlane, release: str) -> Any:
+    secrets = {one["metadata"]["name"]: one["data"] for one in control_plane.objects("secrets", NAMESPACE)}
+    return secrets[f"{release}-service-token"]
 
 
 def job_of_an_attempt(control_plane: ControlPlane, release: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -14,6 +15,7 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,9 @@ import pytest
 
 from services.chassis.channel import open_channel
 from services.chassis.errors import Unavailable
+from services.chassis.waiting import patiently
 from tests.contract.postgres import require_postgres, run_postgres
-from tests.machine import PATIENCE_SECONDS
+from tests.machine import PATIENCE_SECONDS, free_ports
 
 ROOT = Path(__file__).resolve().parents[3]
 COMMAND = [sys.executable, "-m", "tests.unit.chassis.drilling_service"]
@@ -248,6 +251,80 @@ async def test_a_replica_that_froze_past_its_lease_is_fenced_when_it_wakes(place
         units = [int(unit) for _, unit in place.traces("unit")]
         # The frozen replica may finish the unit it was in; the next write stops it.
         assert len(units) <= 22
+
+
+class Callers:
+    """Those who ask two replicas for jobs and look at them, until they are told to stop."""
+
+    def __init__(self, channel: Any) -> None:
+        self._create, self._get = (channel.unary_unary(f"/test.Drilling/{name}Drill") for name in ("Create", "Get"))
+        self.job_ids: list[str] = []
+        self._is_over = False
+
+    async def create(self) -> None:
+        while not self._is_over:
+            create = partial(self._create, f"r{len(self.job_ids)}".encode())
+            job_id, again = [await patiently(create, "a replica") for _ in range(2)]
+            assert job_id == again
+            self.job_ids.append(job_id.decode())
+            await asyncio.sleep(0.1)
+
+    async def ended(self, job_id: str) -> str:
+        end = time.monotonic() + PATIENCE_SECONDS
+        while not (state := (await self._get(job_id.encode())).decode()).startswith(("SUCCEEDED", "FAILED")):
+            assert time.monotonic() < end, f"{job_id} is {state} after {PATIENCE_SECONDS} s"
+            await asyncio.sleep(0.05)
+        return str(state.split()[0])
+
+    async def look(self) -> None:
+        while not self._is_over:
+            if self.job_ids:
+                # The channel itself repeats what only reads.
+                await self._get(self.job_ids[-1].encode())
+            await asyncio.sleep(0.02)
+
+    @asynccontextmanager
+    async def at_work(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:
+            for work in (self.create, self.look, self.look):
+                tasks.create_task(work())
+            yield
+            self._is_over = True
+
+
+async def test_replicas_that_are_replaced_in_turn_fail_no_call_that_can_be_repeated_and_lose_no_job(
+    place: Place,
+) -> None:
+    require_postgres()
+    with run_postgres() as url, contextlib.ExitStack() as ending:
+        place.options = {"database_url": url, "artifacts_url": (place.folder / "a").as_uri(), "units": "3"}
+        # Short ones also bound what waits for the database, which other processes of the machine may slow down.
+        place.options["lease_seconds"] = "300"
+        ports = free_ports(2)
+
+        def start(port: int) -> Running:
+            return ending.enter_context(place.start(grpc_port=port))
+
+        replicas = [start(port) for port in ports]
+        addresses = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        async with open_channel(addresses, deadline_seconds=PATIENCE_SECONDS) as channel:
+            callers = Callers(channel)
+            async with callers.at_work():
+                for number, port in enumerate(ports):
+                    replicas[number].process.send_signal(signal.SIGTERM)
+                    assert await asyncio.to_thread(replicas[number].process.wait, PATIENCE_SECONDS) == 0
+                    replicas[number] = await asyncio.to_thread(start, port)
+                    # The next one goes when this one is called, as pods go when their successors are ready.
+                    await asyncio.to_thread(until_called, replicas[number])
+            assert callers.job_ids
+            assert {await callers.ended(job_id) for job_id in callers.job_ids} == {"SUCCEEDED"}
+
+
+def until_called(running: Running) -> None:
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not re.search(r'method="GetDrill".* [1-9]', running.http("/metrics")[1]):
+        assert time.monotonic() < end, f"nobody called it in {PATIENCE_SECONDS} s"
+        time.sleep(0.1)
 
 
 async def test_a_database_that_goes_away_is_not_ready_but_live(place: Place) -> None:
