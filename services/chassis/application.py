@@ -18,7 +18,6 @@ from typing import Any
 
 import grpc.aio
 import structlog
-from drillyard.storage.v1.storage_service_pb2_grpc import add_StorageServiceServicer_to_server
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.artifacts.garbage import ArtifactGarbage
@@ -30,9 +29,9 @@ from services.chassis.errors import FailedPrecondition, ServiceError
 from services.chassis.jobs import Job, JobRunner, Json, SqlJobStore
 from services.chassis.jobs.sql_store import event_garbage
 from services.chassis.logs import configure_logs
-from services.chassis.machine.garbage import SERVICE_NAME as STORAGE_SERVICE
 from services.chassis.machine.garbage import GarbageCollector
 from services.chassis.machine.parent import ServiceToken, end_with_parent
+from services.chassis.machine.usage import Usage
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
 from services.chassis.telemetry import Telemetry, TelemetryServer, traced
@@ -73,6 +72,7 @@ class Application:
     server: Server
     garbage: GarbageCollector
     artifact_garbage: ArtifactGarbage
+    usage: Usage
     token: ServiceToken | None = None
     notices: dict[str, Callable[[Job], Sequence[tuple[str, Json]]]] = field(default_factory=dict)
     _tasks: dict[str, Hook] = field(default_factory=dict)
@@ -202,14 +202,13 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
     server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token, settings.tls_dir)
     of_artifacts = ArtifactGarbage(settings.resolved_artifacts_url(name), cache_dir, store.at_work_since)
     garbage = GarbageCollector(name, settings.gc_hours)
-    garbage.add(
-        of_artifacts.half_written,
-        partial(of_artifacts.unused, settings.cache_days),
-        partial(event_garbage, store, settings.event_days),
-    )
-    server.add_servicer(add_StorageServiceServicer_to_server, garbage, STORAGE_SERVICE)
-    jobs = Jobs(store, runner)
-    return Application(name, settings, telemetry, database, artifacts, jobs, server, garbage, of_artifacts, token)
+    garbage.add(of_artifacts.half_written, partial(of_artifacts.unused, settings.cache_days))
+    garbage.add(partial(event_garbage, store, settings.event_days))
+    garbage.serve_at(server)
+    usage, jobs = Usage(database, runner), Jobs(store, runner)
+    usage.serve_at(server)
+    storage = (artifacts, jobs, server, garbage, of_artifacts)
+    return Application(name, settings, telemetry, database, *storage, usage, token)
 
 
 def run(name: str, settings: ServiceSettings, wire: Wire, *, migrations: Path = JOB_MIGRATIONS) -> None:

@@ -18,7 +18,7 @@ from google.protobuf.message import DecodeError, Message
 
 from services.chassis.channel import CALLER_KEY, REQUEST_ID_KEY
 from services.chassis.errors import Busy, Internal, InvalidArgument, ServiceError, Unavailable
-from services.chassis.machine.caller import caller_in, current_caller
+from services.chassis.machine.caller import serve_for, told_in
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.status import from_exception, to_status
 from services.chassis.telemetry import FAULTS, Telemetry, tracing
@@ -99,7 +99,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return None
         _, service, name = handler_call_details.method.split("/")
         frame = _Frame(self._telemetry, self._limit, service, name)
-        frame.caller = caller_in(handler_call_details.invocation_metadata or (), self._token)
+        frame.told = told_in(handler_call_details.invocation_metadata or (), self._token)
         if self._token and service != _HEALTH and not self._token.is_in(handler_call_details.invocation_metadata or ()):
             return grpc.stream_stream_rpc_method_handler(_refusal(frame))
         make = _STREAMED if method.response_streaming else _UNARY
@@ -229,15 +229,15 @@ def _stopping() -> Unavailable:
 class _Frame:
     def __init__(self, telemetry: Telemetry, limit: CallLimit, service: str, method: str) -> None:
         self._telemetry, self._limit = telemetry, limit
+        self.told = told_in((), None)
         self._service, self._method, self._name = service, method, f"{service}/{method}"
         self._is_quiet = service.startswith(_QUIET_SERVICES)
-        self.caller = ""
 
     @asynccontextmanager
     async def around(self, context: Context) -> AsyncIterator[None]:
         request_id = _metadata(context, REQUEST_ID_KEY) or uuid.uuid4().hex
         structlog.contextvars.bind_contextvars(request_id=request_id)
-        current_caller.set(self.caller)
+        serve_for(self.told)
         self._telemetry.rpc_started(self._service, self._method)
         start = time.monotonic()
         code = "OK"

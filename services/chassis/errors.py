@@ -67,6 +67,10 @@ class TooLarge(ResourceExhausted):
     """What was sent, or asked for at once, needs more than is allowed; less of it works, waiting does not help."""
 
 
+class QuotaExceeded(ResourceExhausted):
+    """A workspace has used up a quota; what it began before goes on."""
+
+
 class Busy(ResourceExhausted):
     """As much as is allowed is in work or waiting; the same request works after `retry_after_seconds`."""
 

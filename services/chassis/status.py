@@ -17,6 +17,7 @@ from services.chassis.errors import (
     ERROR_CLASSES,
     Busy,
     Internal,
+    QuotaExceeded,
     ResourceExhausted,
     ServiceError,
     TooLarge,
@@ -106,7 +107,8 @@ def from_rpc_error(error: grpc.aio.AioRpcError) -> ServiceError:
     problem, next_step = facts.pop("problem", ""), facts.pop("next_step", "")
     if info.reason == Busy.__name__:
         return Busy(problem, next_step, retry_after_seconds=int(facts.pop("retry_after_seconds")), **facts)
-    return (TooLarge if info.reason == TooLarge.__name__ else cls)(problem, next_step, **facts)
+    named = {TooLarge.__name__: TooLarge, QuotaExceeded.__name__: QuotaExceeded}
+    return named.get(info.reason, cls)(problem, next_step, **facts)
 
 
 def _handshake_refusal(details: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from functools import partial
 from pathlib import Path
 
 from drillyard.registry.v1.registry_service_pb2_grpc import add_RegistryServiceServicer_to_server
@@ -54,6 +55,7 @@ from services.registry.store.datasets import SqlDatasetStore
 from services.registry.store.deployments import SqlDeploymentStore
 from services.registry.store.models import SqlModelStore
 from services.registry.store.test_suites import SqlTestSuiteStore
+from services.registry.store.usage import kept_bytes
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
@@ -101,6 +103,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     )
     stored = DatasetUseCases(datasets, artifacts, adoption=adoption, files=checked, row_files=RowFiles(workspace))
     shipping = wire_shipping(application, settings, models, policy=policy, adoption=adoption, datasets=stored)
+    application.usage.kept_bytes = partial(kept_bytes, application.database)
     application.on_start(adoption.collect)
     application.garbage.add(adoption.garbage, workspace.garbage)
     application.on_start(suites.register_built_in)

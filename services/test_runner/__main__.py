@@ -130,7 +130,10 @@ def _doctor(app: Application) -> DoctorProcess:
 def _generation(
     app: Application, registry: RegistryClient, backend: _Backends, policy: OperatorPolicy
 ) -> GenerationUseCases:
-    generation = GenerationUseCases(registry=registry, backend=backend, policy=policy)
+    note_tokens = app.usage.note_tokens
+    generation = GenerationUseCases(registry=registry, backend=backend, policy=policy, note_tokens=note_tokens)
+    app.keep_doing("write_usage", app.usage.keep_writing)
+    app.on_stop(app.usage.write)
     app.keep_doing("check_deployments", DeploymentChecks(registry, generation).run)
     return generation
 

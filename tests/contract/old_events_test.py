@@ -1,15 +1,22 @@
-"""What job stores say of old events, of how long the oldest work has gone on, and what they read to count jobs."""
+"""What job stores say of old events, of how long the oldest work has gone on, what they read to count jobs, and whose
+the jobs and tokens are."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from drillyard.usage.v1.usage_service_pb2 import GetUsageRequest
 from sqlalchemy import event
 
 from services.chassis.application import JOB_MIGRATIONS
+from services.chassis.errors import QuotaExceeded
 from services.chassis.jobs import JobContext, JobRunner, JobState, Json, SqlJobStore
+from services.chassis.machine.caller import current_caller, current_workspace, used_up
+from services.chassis.machine.usage import Usage, add_tokens
 from tests.contract.conftest import OpenDatabase
 
 
@@ -65,3 +72,67 @@ async def test_jobs_are_counted_without_a_look_at_those_that_ended(open_database
     oldest, count = [" ".join(row.detail for row in plan) for plan in plans]
     assert count == "SCAN jobs USING COVERING INDEX ix_jobs_kind_state"
     assert oldest.startswith("SEARCH jobs USING INDEX ix_jobs_kind_state (kind=? AND state=?)")
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_the_use_of_workspaces_counts_what_was_asked_for_and_tokens_of_all_work(
+    kind: str, open_database: OpenDatabase
+) -> None:
+    database = await open_database(kind, JOB_MIGRATIONS)
+    store, made, asked = SqlJobStore(database), asyncio.Event(), ""
+    runner = JobRunner(store, owner="me")
+    usage = Usage(database, runner)
+
+    async def loop(context: JobContext) -> Json:
+        child = await store.create("step", f"{context.job.job_id}/1", {})
+        async with database.session() as session:
+            await add_tokens(session, child.workspace_id, 40)
+        usage.note_tokens(2)
+        made.set()
+        await context.wait_for_request()
+        return {}
+
+    runner.register("loop", loop)
+    runner.register("step", loop, limit=0)
+    current_workspace.set("lab")
+    current_caller.set("key:ci")
+    asked = (await store.create("loop", "", {})).job_id
+    await store.request_cancel((await store.create("step", "ended", {})).job_id)
+    current_workspace.set("default")
+    current_caller.set("")
+    await store.create("step", "waits", {})
+    await runner.start()
+    await asyncio.wait_for(made.wait(), 60)
+    context: Any = None
+    answer = await usage.GetUsage(GetUsageRequest(), context)
+    assert {use.workspace_id: (use.num_jobs, use.num_tokens) for use in answer.workspaces} == {
+        "default": (1, 0),
+        "lab": (1, 42),
+    }
+    children = [job for job in (await store.list("step"))[0] if job.caller == f"job:{asked}"]
+    assert [job.workspace_id for job in children] == ["lab"]
+    states = [event.payload for event in await store.events(asked) if event.type == "state"]
+    assert [payload.get("caller") for payload in states] == ["key:ci", None]
+    await runner.stop(1)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_beyond_a_quota_nothing_new_is_made_and_what_was_made_is_found_again(
+    kind: str, open_database: OpenDatabase
+) -> None:
+    store = SqlJobStore(await open_database(kind, JOB_MIGRATIONS))
+    current_workspace.set("lab")
+    current_caller.set("key:ci")
+    job = await store.create("drill", "r1", {"n": 1})
+    paused = await store.create("drill", "r2", {})
+    await store.request_pause(paused.job_id)
+    used_up.set("The workspace lab has 1 of 1 jobs.\nCancel one.")
+    assert await store.create("drill", "r1", {"n": 1}) == job
+    assert (job.workspace_id, job.caller) == ("lab", "key:ci")
+    for making in (store.create("drill", "r3", {}), store.resume(paused.job_id)):
+        with pytest.raises(QuotaExceeded, match="has 1 of 1 jobs"):
+            await making
+    assert len((await store.list("drill"))[0]) == 2
+    assert await store.resume(job.job_id) == job, "it is queued already"
+    used_up.set("")
+    assert (await store.resume(paused.job_id)).state is JobState.QUEUED

@@ -11,10 +11,12 @@ from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import (
     add_holds,
     add_worked_seconds,
+    add_workspaces,
     create_job_tables,
     drop_holds,
     drop_job_tables,
     drop_worked_seconds,
+    drop_workspaces,
 )
 from services.chassis.jobs.watch import watch
 
@@ -34,11 +36,13 @@ __all__ = [
     "SqlJobStore",
     "add_holds",
     "add_worked_seconds",
+    "add_workspaces",
     "append_events",
     "create_job_tables",
     "drop_holds",
     "drop_job_tables",
     "drop_worked_seconds",
+    "drop_workspaces",
     "fence",
     "watch",
 ]

@@ -26,6 +26,7 @@ from services.chassis.jobs.bell import requests_of
 from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobState, Json
 from services.chassis.jobs.store import JobStore
+from services.chassis.machine.caller import current_caller, current_workspace
 from services.chassis.status import from_exception
 from services.chassis.telemetry import tracing
 from services.chassis.waiting import waits_told
@@ -115,6 +116,9 @@ class Attempt:
 
     async def _do(self) -> Json:
         job = self.context.job
+        # What the work makes elsewhere belongs where the job does.
+        current_workspace.set(job.workspace_id)
+        current_caller.set(job.as_caller)
         with tracing.span(f"job {job.kind}", "CONSUMER", parent=await self._asked_by()) as facts:
             waited = (datetime.now(UTC) - job.create_time).total_seconds()
             facts.attributes |= {"drillyard.job.id": job.job_id, "drillyard.job.attempt": job.attempt}

@@ -34,6 +34,8 @@ def job_to_proto(job: Job) -> job_pb2.Job:
         create_time=timestamp(job.create_time),
         update_time=timestamp(job.update_time),
         worked_seconds=job.worked_seconds,
+        workspace_id=job.workspace_id,
+        caller=job.caller,
     )
     if job.error is not None:
         message.error.CopyFrom(

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from services.chassis.errors import ServiceError
+from services.chassis.machine.caller import DEFAULT_WORKSPACE, current_caller, current_workspace
 
 Json: TypeAlias = dict[str, Any]
 
@@ -53,6 +54,7 @@ OWNED_STATES = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLIN
 STATE_EVENT = "state"
 PROGRESS_EVENT = "progress"
 ATTEMPT_EVENT = "attempt"
+JOB_CALLER = "job:"
 # What reading a stored job raises when another release wrote it, or when it is damaged.
 UNREADABLE = (ValueError, TypeError, LookupError)
 
@@ -96,6 +98,8 @@ class Job:
         worked_seconds: For how long its holders worked on it, by their monotonic clocks; None before the first hold,
             and of what ended in a release that did not measure it. What a killed holder had not stored is missing.
         ordinal: Order of creation within the store.
+        workspace_id: To which it belongs.
+        caller: Who asked for it, as in `machine.caller`.
     """
 
     job_id: str
@@ -121,11 +125,33 @@ class Job:
     furthest: Json = field(default_factory=dict)
     worked_seconds: float | None = None
     ordinal: int = 0
+    workspace_id: str = DEFAULT_WORKSPACE
+    caller: str = ""
 
     @property
     def is_final(self) -> bool:
         """Whether the job never changes again."""
         return self.state.is_final
+
+    @property
+    def as_caller(self) -> str:
+        """Who calls where its work makes other jobs."""
+        return f"{JOB_CALLER}{self.job_id}"
+
+
+def new_job(job_id: str, kind: str, request_id: str, spec: Json, now: datetime) -> Job:
+    """Return a job of the caller, in their workspace."""
+    return Job(
+        job_id=job_id,
+        kind=kind,
+        state=JobState.QUEUED,
+        request_id=request_id or f"once:{job_id}",
+        spec=spec,
+        create_time=now,
+        update_time=now,
+        workspace_id=current_workspace.get(),
+        caller=current_caller.get(),
+    )
 
 
 def unreadable_job(job_id: str, kind: str, ordinal: int, error: ServiceError) -> Job:

@@ -13,7 +13,8 @@ from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
 from services.chassis.jobs.bell import ENDED, QUEUE, Bell, events_of, requests_of
-from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json
+from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json, new_job
+from services.chassis.machine.caller import refuse_beyond_quota
 from services.chassis.telemetry import tracing
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 
@@ -106,20 +107,19 @@ class JobRequests(ABC):
         Raises:
             AlreadyExists: The request_id was used with another spec, whose field is named, or the job_id is taken.
             InvalidArgument: The spec is not JSON, or the request_id is no plain short text.
+            QuotaExceeded: The job would be new, and a quota of the caller's workspace is used up.
         """
         plain_spec = rules.plain_json(spec, "spec")
         _check_request_id(request_id)
         chosen_id = job_id or uuid.uuid4().hex
         async with self._writing() as ledger:
-            now = await ledger.now()
-            job = Job(chosen_id, kind, JobState.QUEUED, request_id or f"once:{chosen_id}", plain_spec, now, now)
-            created = rules.told(job, now, STATE_EVENT, {"state": str(JobState.QUEUED), **tracing.carried()})
+            job = new_job(chosen_id, kind, request_id, plain_spec, await ledger.now())
+            created = rules.told(
+                job, job.create_time, STATE_EVENT, {"state": str(JobState.QUEUED), **tracing.carried()}
+            )
             existing = await ledger.find(kind, job.request_id)
-            if existing is None and await ledger.insert(created.job):
-                await ledger.save(created.job, created.events)
-                fresh = await ledger.load(chosen_id)
-            else:
-                fresh = None
+            fresh = None if existing else await _inserted(ledger, created)
+            if fresh is None:
                 existing = existing or await ledger.find(kind, job.request_id)
         if fresh is None:
             return _same_request(existing, plain_spec, chosen_id, rewrite)
@@ -197,6 +197,7 @@ class JobRequests(ABC):
 
         Raises:
             FailedPrecondition: The job is in another state.
+            QuotaExceeded: It is PAUSED, and a quota of the caller's workspace is used up.
         """
         return await self._move(job_id, rules.resumed)
 
@@ -243,6 +244,14 @@ def _check_request_id(request_id: str) -> None:
             f"Use up to {MAX_REQUEST_ID} printable characters, such as a UUID.",
             field="request_id",
         )
+
+
+async def _inserted(ledger: Ledger, created: rules.Change) -> Job | None:
+    refuse_beyond_quota()
+    if not await ledger.insert(created.job):
+        return None
+    await ledger.save(created.job, created.events)
+    return await ledger.load(created.job.job_id)
 
 
 def _same_request(known: Job | None, spec: Json, job_id: str, rewrite: Callable[[Json], Json]) -> Job:

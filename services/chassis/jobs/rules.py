@@ -20,7 +20,7 @@ from services.chassis.jobs.job import (
     JobState,
     Json,
 )
-from services.chassis.machine.caller import current_caller
+from services.chassis.machine.caller import current_caller, refuse_beyond_quota
 
 RESERVED_EVENTS = frozenset({STATE_EVENT, PROGRESS_EVENT, ATTEMPT_EVENT})
 # In the stored progress while the holder only waits for others.
@@ -53,7 +53,7 @@ class Lease:
 def told(job: Job, now: datetime, type_: str, payload: Json) -> Change:
     """Return the job with one more event; one of its state says who asked for it, if that is known."""
     caller = current_caller.get()
-    if type_ == STATE_EVENT and caller:
+    if type_ == STATE_EVENT and caller not in ("", job.as_caller):
         payload = {**payload, "caller": caller}
     event = JobEvent(job.job_id, job.last_sequence + 1, now, type_, payload)
     return Change(replace(job, last_sequence=event.sequence, update_time=now), (event,))
@@ -195,9 +195,12 @@ def resumed(job: Job, now: datetime) -> Change:
 
     Raises:
         FailedPrecondition: The job is neither.
+        QuotaExceeded: It is paused, and a quota of its workspace is used up.
     """
     if job.state in (JobState.QUEUED, JobState.RUNNING):
         return Change(job, ())
+    if job.state is JobState.PAUSED:
+        refuse_beyond_quota()
     return moved(job, JobState.QUEUED, now, num_barren_holds=0)
 
 

@@ -61,6 +61,8 @@ JOBS = Table(
     Column("num_barren_holds", Integer, nullable=False, server_default="0"),
     Column("furthest", _JSON, nullable=False, server_default="{}"),
     Column("worked_seconds", Float),
+    Column("workspace_id", String, nullable=False, server_default="default"),
+    Column("caller", String, nullable=False, server_default=""),
     UniqueConstraint("kind", "request_id", name="uq_jobs_kind_request_id"),
     Index("ix_jobs_kind_state", "kind", "state"),
     Index("ix_jobs_kind_ordinal", "kind", "ordinal"),
@@ -75,6 +77,15 @@ JOB_EVENTS = Table(
     Column("time", _TIME, nullable=False),
     Column("type", String, nullable=False),
     Column("payload", _JSON, nullable=False),
+)
+
+# What each workspace had generated or trained, by calendar month in UTC, such as `2026-05`.
+WORKSPACE_TOKENS = Table(
+    "workspace_tokens",
+    METADATA,
+    Column("workspace_id", String, primary_key=True),
+    Column("month", String, primary_key=True),
+    Column("num_tokens", BigInteger, nullable=False),
 )
 
 
@@ -113,6 +124,23 @@ def add_worked_seconds(op: Bound) -> None:
 def drop_worked_seconds(op: Bound) -> None:
     """Drop what `add_worked_seconds` made."""
     op.get_bind().execute(text("ALTER TABLE jobs DROP COLUMN worked_seconds"))
+
+
+def add_workspaces(op: Bound) -> None:
+    """Add to the jobs whose they are, and the table of tokens; jobs of before belong to the default workspace."""
+    connection = op.get_bind()
+    columns = {column["name"] for column in inspect(connection).get_columns("jobs")}
+    for name, default in (("workspace_id", "default"), ("caller", "")):
+        if name not in columns:
+            connection.execute(text(f"ALTER TABLE jobs ADD COLUMN {name} VARCHAR NOT NULL DEFAULT '{default}'"))
+    WORKSPACE_TOKENS.create(connection, checkfirst=True)
+
+
+def drop_workspaces(op: Bound) -> None:
+    """Drop what `add_workspaces` made."""
+    WORKSPACE_TOKENS.drop(op.get_bind())
+    for name in ("caller", "workspace_id"):
+        op.get_bind().execute(text(f"ALTER TABLE jobs DROP COLUMN {name}"))
 
 
 def drop_job_tables(op: Bound) -> None:

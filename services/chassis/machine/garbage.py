@@ -13,8 +13,9 @@ from drillyard.storage.v1 import storage_service_pb2 as pb
 from drillyard.storage.v1 import storage_service_pb2_grpc as rpc
 
 from services.chassis.errors import ServiceError
+from services.chassis.server import Server
 
-SERVICE_NAME = "drillyard.storage.v1.StorageService"
+_SERVICE_NAME = "drillyard.storage.v1.StorageService"
 MAX_ITEMS = 10_000
 _FIRST_SECONDS = 600.0
 _log = structlog.get_logger()
@@ -54,6 +55,10 @@ class GarbageCollector(rpc.StorageServiceServicer):
     def add(self, *sources: Source) -> None:
         """Let these say what may go; what a source yields is still garbage when it is removed at once."""
         self._sources += sources
+
+    def serve_at(self, server: Server) -> None:
+        """Answer calls that ask to collect."""
+        server.add_servicer(rpc.add_StorageServiceServicer_to_server, self, _SERVICE_NAME)
 
     async def collect(self, *, dry_run: bool) -> list[pb.Garbage]:
         """Remove what may go, or only say what it is; at most `MAX_ITEMS` at a time.

@@ -10,6 +10,7 @@ import structlog
 
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import Job
+from services.chassis.machine.caller import in_workspace
 from services.feedback.domain.schedules.schedule import Schedule
 from services.feedback.domain.schedules.scheduled_run import (
     PeriodRuns,
@@ -65,7 +66,8 @@ class ScheduleClock:
         for schedule in await self._schedules.active():
             await self._advance(schedule, self._now())
         for run in await self._runs.going_on():
-            job = await self._jobs.begin(run.scheduled_run_id)
+            with in_workspace(run.workspace_id):
+                job = await self._jobs.begin(run.scheduled_run_id)
             if job.is_final:
                 await self._end(run, job)
 

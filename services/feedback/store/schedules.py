@@ -110,7 +110,7 @@ class SqlScheduledRunStore:
             if is_late:
                 return False
             run = decide(await _period(session, schedule.schedule_id, since, run_id))
-            row = row_of(run, SCHEDULED_RUNS, report=to_document(run.report))
+            row = row_of(run, SCHEDULED_RUNS, report=to_document(run.report), workspace_id=schedule.workspace_id)
             is_new = await insert_if_absent(session, SCHEDULED_RUNS, row)
             values: dict[str, Any] = {"next_due_time": next_due_time} if next_due_time else {}
             if is_new and run.outcome:

@@ -107,6 +107,7 @@ SCHEDULES = Table(
     Column("spec", JSON, nullable=False),
     # How its newest due time ended; empty before the first end.
     Column("last_outcome", String, nullable=False),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     sqlite_autoincrement=True,
 )
 
@@ -123,6 +124,7 @@ SCHEDULED_RUNS = Table(
     Column("outcome", String, nullable=True),
     Column("sentence", Text, nullable=False),
     Column("report", JSON, nullable=False),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     Index("scheduled_runs_by_schedule", "schedule_id", "ordinal"),
     Index("scheduled_runs_by_outcome", "outcome"),
     sqlite_autoincrement=True,

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted
 from services.chassis.jobs import rules
+from services.chassis.machine.caller import current_workspace, refuse_beyond_quota
 from services.chassis.wire import to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.feedback.domain.identifiers import derived_id
@@ -76,9 +77,10 @@ class ScheduleUseCases:
         spec.check()
         schedule_id, now = derived_id("schedule", request_id), self._now()
         if not request_id or await self._parts.schedules.get(schedule_id) is None:
+            refuse_beyond_quota()
             spec = await self._checked(spec)
         # A spec that was not checked is that of an earlier request, which is what is stored.
-        schedule = Schedule(schedule_id, spec, ScheduleState.ACTIVE, None, now)
+        schedule = Schedule(schedule_id, spec, ScheduleState.ACTIVE, None, now, current_workspace.get())
         stored = await self._parts.schedules.add(replace(schedule, next_due_time=schedule.next_due(now)))
         if path := rules.first_difference(to_document(_as_sent(spec, stored.spec)), to_document(stored.spec), "spec"):
             raise AlreadyExists(
@@ -150,6 +152,7 @@ class ScheduleUseCases:
         run = run_by_hand(schedule_id, request_id, now)
         if earlier := await self._parts.runs.get(run.scheduled_run_id):
             return await self._shown(earlier)
+        refuse_beyond_quota()
         since = schedule.period_start(now)
         costs = await self._parts.loops.spent((await self._parts.runs.period(schedule_id, since)).loop_ids)
 

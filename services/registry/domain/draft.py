@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import AlreadyExists
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from services.registry.domain.identifiers import version_id
 
 
@@ -44,10 +45,12 @@ class Draft(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Numbered(Draft):
-    """A registered version: its number, from 1, and when it was registered."""
+    """A registered version: its number, from 1, when it was registered, by whom, and for which workspace."""
 
     version: int
     create_time: datetime
+    workspace_id: str = DEFAULT_WORKSPACE
+    caller: str = ""
 
     @property
     def version_id(self) -> str:

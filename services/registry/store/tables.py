@@ -38,6 +38,8 @@ def _version_table(name: str, *columns: Column[object]) -> Table:
         Column("artifact_size_bytes", BigInteger, nullable=False),
         Column("produced_by", String, nullable=False),
         Column("create_time", DateTime(timezone=True), nullable=False),
+        Column("workspace_id", String, nullable=False, server_default="default"),
+        Column("caller", String, nullable=False, server_default=""),
         *columns,
         UniqueConstraint("owner_id", "version", name=f"uq_{name}_owner_id_version"),
         Index(f"ix_{name}_artifact_digest", "artifact_digest"),

@@ -13,6 +13,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.database import Database, item_of, row_of
 from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists
+from services.chassis.machine.caller import current_caller, current_workspace, refuse_beyond_quota
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import VersionRef, version_id
@@ -85,12 +86,14 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
 
         Raises:
             AlreadyExists: The request_id was used with other words, or `number` is taken.
+            QuotaExceeded: The version would be new, and a quota of the caller's workspace is used up.
         """
         await self._wait_for_turn(session)
         registered = await self._requested(session, draft.request_id)
         if registered is not None:
             draft.check_same(registered)
             return registered, False
+        refuse_beyond_quota()
         version = number or await self._next(session, draft.owner_id)
         if await self._one(session, self._table.c.version_id == version_id(draft.owner_id, version)) is not None:
             raise AlreadyExists(f"{version_id(draft.owner_id, version)} is registered.", "Use the next number.")
@@ -106,6 +109,8 @@ class SqlVersionStore(Generic[DraftT, VersionT]):
             artifact_digest=draft.artifact.digest,
             artifact_size_bytes=draft.artifact.size_bytes,
             create_time=datetime.now(UTC),
+            workspace_id=current_workspace.get(),
+            caller=current_caller.get(),
             **self._more_columns(draft),
         )
         stored = await session.execute(insert(self._table).values(row).returning(self._table))

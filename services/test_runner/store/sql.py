@@ -15,6 +15,7 @@ from services.chassis.database import Database, EncodedJson, dump_json, insert_i
 from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
+from services.chassis.machine.usage import add_tokens
 from services.test_runner.domain import (
     AnswerTurn,
     Environment,
@@ -73,7 +74,7 @@ class SqlRunStore:
         """Store the transcripts of one window, all or none, and return the run with its new counts."""
         rows = await asyncio.to_thread(lambda: [_transcript_row(item) for item in transcripts])
         async with self._database.session() as session:
-            await fence(session, test_run_id, epoch)
+            job = await fence(session, test_run_id, epoch)
             run = await _run(session, test_run_id)
             if transcripts and run.num_transcripts == transcripts[-1].sequence:
                 # This epoch stored them before; the answer was lost.
@@ -81,6 +82,7 @@ class SqlRunStore:
             check_follows(run, transcripts)
             await session.execute(insert(TRANSCRIPTS), rows)
             num_tokens = sum(item.num_generated_tokens for item in transcripts)
+            await add_tokens(session, job.workspace_id, num_tokens)
             changes = {
                 "environment": environment.to_document(),
                 "num_transcripts": run.num_transcripts + len(transcripts),

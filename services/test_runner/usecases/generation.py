@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
 from services.chassis.errors import InvalidArgument, Unavailable
 from services.test_runner.domain import FinishReason, Form, GenerationOrder
 from services.test_runner.ports import (
+    Activity,
     Answer,
     BackendFaultError,
     Delta,
     EndpointPolicy,
     GenerationBackend,
+    GenerationEvent,
     Prompt,
     Registry,
     ResolvedModel,
@@ -27,8 +29,16 @@ _TIMEOUT_SECONDS = 600.0
 class GenerationUseCases:
     """Generates for one caller at a time as it reads; when the caller goes away, the work ends."""
 
-    def __init__(self, *, registry: Registry, backend: GenerationBackend, policy: EndpointPolicy) -> None:
+    def __init__(
+        self,
+        *,
+        registry: Registry,
+        backend: GenerationBackend,
+        policy: EndpointPolicy,
+        note_tokens: Callable[[int], None],
+    ) -> None:
         self._registry = registry
+        self._note_tokens = note_tokens
         self._backend = backend
         self._policy = policy
 
@@ -49,10 +59,12 @@ class GenerationUseCases:
         _check_constraint(order, model)
         # The prompt's own probabilities come first, and they are known at the end.
         workload = replace(_workload(order, model, stream=not order.echo), caller=caller)
+        num_tokens = 0
         gate = CallGate([tool["function"]["name"] for tool in order.tools] if order.read_calls else ())
         try:
             async with aclosing(self._backend.generate(workload)) as events:
                 async for event in events:
+                    num_tokens = _num_tokens(event, num_tokens)
                     if isinstance(event, Delta):
                         yield replace(event, text=gate.feed(event.text))
                     elif isinstance(event, Answer):
@@ -60,6 +72,8 @@ class GenerationUseCases:
                         yield _last(event, gate, is_streamed=workload.stream)
         except BackendFaultError as fault:
             raise Unavailable(f"The backend broke: {fault}", "Try again.", fault="backend") from fault
+        finally:
+            self._note_tokens(num_tokens)
 
     async def _model(self, order: GenerationOrder) -> ResolvedModel | None:
         if order.endpoint is not None:
@@ -75,6 +89,13 @@ def _check_constraint(order: GenerationOrder, model: ResolvedModel | None) -> No
             "Ask a version with weights in safetensors, or for text and calls by choice.",
             field="json_schema",
         )
+
+
+def _num_tokens(event: GenerationEvent, earlier: int) -> int:
+    """Return how many tokens were generated; of an answer that is left before its end, a piece counts for one."""
+    if isinstance(event, Answer):
+        return event.num_generated_tokens or len(event.token_ids)
+    return max(earlier, event.num_tokens) if isinstance(event, Activity) else earlier + isinstance(event, Delta)
 
 
 def _check_rendered(answer: Answer) -> None:

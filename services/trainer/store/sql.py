@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
 from services.chassis.database.lease import durable, repeated
 from services.chassis.jobs import Json, append_events, fence
+from services.chassis.machine.usage import add_tokens
 from services.trainer.domain.attempt import (
     LOST_REASON,
     Attempt,
@@ -139,6 +140,9 @@ class SqlTrainingStore:
             if report.outcome:
                 end = (report.outcome, report.reason, report.is_permanent)
                 await _end(session, job_id, report.attempt, end)
+            num_tokens = sum(point.value for point in points if point.metric == "tokens")
+            if num_tokens:
+                await add_tokens(session, job.workspace_id, round(num_tokens))
             events = [("point", asdict(point)) for point in points]
             await append_events(session, job, [*events, *(("checkpoint", _told(item)) for item in checkpoints)])
         return replace(report, curve_points=tuple(points), checkpoints=tuple(checkpoints))

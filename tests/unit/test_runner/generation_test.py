@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
@@ -62,7 +62,9 @@ class Workers:
             command=(sys.executable, str(Path(generation_worker.__file__))),
         )
         registry = FakeRegistry(CASES)
-        self.generation = GenerationUseCases(registry=registry, backend=self.backend, policy=FakePolicy())
+        self.generation = GenerationUseCases(
+            registry=registry, backend=self.backend, policy=FakePolicy(), note_tokens=lambda _num: None
+        )
         self.rendering = RenderingUseCases(registry=registry, renderer=self.backend, served=self, policy=FakePolicy())
 
     async def render(self, endpoint: Endpoint, prompt: Prompt) -> Rendered:
@@ -269,13 +271,25 @@ async def test_calls_in_the_text_come_as_calls_when_that_is_asked_for() -> None:
     assert "".join(piece.text for piece in plain) == text
 
 
-def _answering(*events: Delta | Answer) -> GenerationUseCases:
+@pytest.mark.parametrize(("num_read", "num_noted"), [(9, 7), (2, 2)])
+async def test_tokens_are_noted_also_of_an_answer_that_is_left_before_its_end(num_read: int, num_noted: int) -> None:
+    events = (*(Delta("generate", "ab") for _ in range(4)), Answer("generate", "", FinishReason.STOP, tuple(range(7))))
+    noted: list[int] = []
+    async with aclosing(_answering(*events, note_tokens=noted.append).generate(ORDER)) as pieces:
+        for _ in range(min(num_read, len(events))):
+            await anext(pieces)
+    assert noted == [num_noted]
+
+
+def _answering(*events: Delta | Answer, note_tokens: Callable[[int], None] = lambda _num: None) -> GenerationUseCases:
     class _Backend:
         async def generate(self, workload: Workload) -> AsyncGenerator[Delta | Answer]:
             for event in events:
                 yield event
 
-    return GenerationUseCases(registry=FakeRegistry(CASES), backend=_Backend(), policy=FakePolicy())
+    return GenerationUseCases(
+        registry=FakeRegistry(CASES), backend=_Backend(), policy=FakePolicy(), note_tokens=note_tokens
+    )
 
 
 async def test_a_conversation_is_shown_as_the_model_reads_it(workers: Workers) -> None:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from services.chassis.wire import from_document
 from services.feedback.domain.goals import Goal
 from services.feedback.domain.schedules.scheduled_run import PeriodRuns, ScheduledRun, ScheduledRunOutcome
@@ -121,6 +122,7 @@ class Schedule:
 
     Attributes:
         next_due_time: None while it is paused.
+        workspace_id: To which belongs what it starts.
     """
 
     schedule_id: str
@@ -128,6 +130,7 @@ class Schedule:
     state: ScheduleState
     next_due_time: datetime | None
     create_time: datetime
+    workspace_id: str = DEFAULT_WORKSPACE
 
     @property
     def sentence(self) -> str:

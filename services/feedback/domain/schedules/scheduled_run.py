@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from services.chassis.jobs import Job, JobState, Json
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from services.chassis.wire import from_document
 from services.feedback.domain.goals import RATES, Goal, Reading
 from services.feedback.domain.guardrails import Change
@@ -118,6 +119,7 @@ class ScheduledRun:
         due_time: Or the time at which a person asked for it.
         num_missed: Further due times that passed while the service was away.
         outcome: None while it goes on.
+        workspace_id: That of its schedule.
     """
 
     scheduled_run_id: str
@@ -128,6 +130,7 @@ class ScheduledRun:
     outcome: ScheduledRunOutcome | None = None
     sentence: str = ""
     report: ScheduledRunReport = ScheduledRunReport()
+    workspace_id: str = DEFAULT_WORKSPACE
 
     def ended(self, outcome: ScheduledRunOutcome, sentence: str) -> ScheduledRun:
         """Return the run as it ended."""

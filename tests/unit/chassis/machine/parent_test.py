@@ -18,7 +18,7 @@ from services.chassis.calls import CallLimit
 from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition, Unavailable
 from services.chassis.jobs.memory_store import MemoryJobStore
-from services.chassis.machine.caller import caller_in, caller_metadata, current_caller
+from services.chassis.machine.caller import caller_metadata, current_caller, current_workspace, told_in
 from services.chassis.machine.parent import ServiceToken, child_environment
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, load_settings
@@ -114,23 +114,29 @@ async def ask_what_there_is(channel: Any) -> bytes:
 
 
 async def name_caller(_request: bytes, _context: Any) -> bytes:
-    return current_caller.get().encode()
+    return f"{current_caller.get()} of {current_workspace.get()}".encode()
 
 
 async def test_a_service_learns_the_caller_from_who_knows_the_token_alone(tmp_path: Path) -> None:
     token, other = ServiceToken.make(tmp_path / "token"), ServiceToken.make(tmp_path / "other")
     current_caller.set("oidc:Zoë")
     (entry,) = caller_metadata(token)
-    assert caller_in([entry], token) == "oidc:Zoë"
-    assert caller_in([entry], other) == caller_in([entry], None) == caller_in([], token) == ""
-    assert caller_in([(entry[0], entry[1].replace("oidc", "user"))], token) == ""
+    assert told_in([entry], token)["caller"] == "oidc:Zoë"
+    unknown = [told_in([entry], other), told_in([entry], None), told_in([], token)]
+    unknown += [told_in([(entry[0], entry[1].replace("oidc", "user"))], token)]
+    # What was signed as one thing is not taken for another.
+    unknown += [told_in([("x-drillyard-workspace", entry[1])], token)]
+    assert unknown == [{"caller": "", "workspace": "default", "used-up": ""}] * 5
     # While the token is replaced, one has the new one at the top already.
     (tmp_path / "next").write_text(f"new-token\n{(tmp_path / 'token').read_text()}")
-    assert caller_in([entry], ServiceToken(tmp_path / "next")) == "oidc:Zoë"
+    assert told_in([entry], ServiceToken(tmp_path / "next"))["caller"] == "oidc:Zoë"
     async with serving(token) as address, open_channel(address, token=token) as channel:
-        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == "oidc:Zoë".encode()
+        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == "oidc:Zoë of default".encode()
+        current_workspace.set("lab")
+        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == "oidc:Zoë of lab".encode()
         current_caller.set("")
-        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == b""
+        current_workspace.set("default")
+        assert await channel.unary_unary(f"/{SERVICE}/GetCaller")(b"x") == b" of default"
 
 
 async def test_a_job_says_who_asked_for_each_of_its_moves() -> None:

@@ -34,13 +34,15 @@ async def test_its_suites_are_kept_and_their_origin_is_unknown(tmp_path: Path) -
     database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
     await migrate(database, MIGRATIONS)
     async with database.session() as session:
-        await session.execute(text("ALTER TABLE test_suite_versions DROP COLUMN origin"))
+        for column in ("origin", "workspace_id", "caller"):
+            await session.execute(text(f"ALTER TABLE test_suite_versions DROP COLUMN {column}"))
         await session.execute(text("UPDATE alembic_version SET version_num = '0001_registry'"))
         await session.execute(insert(TEST_SUITE_VERSIONS).values(OLD_ROW))
     await migrate(database, MIGRATIONS)
     found = await SqlTestSuiteStore(database).get_version(VersionRef("roo_xml/mine", 1))
     assert found is not None
     assert (found.num_cases, found.provenance, found.imported_from) == (3, UNKNOWN, "")
+    assert (found.workspace_id, found.caller) == ("default", "")
     await database.close()
 
 

@@ -56,7 +56,9 @@ async def told(
     known: FakeDeployments, backend: FakeBackend, count: int, *, num_looks: int = 0, wait_seconds: float = 0.01
 ) -> list[tuple[str, str]]:
     """What is told of the deployment, up to so many times and after so many further looks."""
-    generation = GenerationUseCases(registry=FakeRegistry(CASES), backend=backend, policy=FakePolicy())
+    generation = GenerationUseCases(
+        registry=FakeRegistry(CASES), backend=backend, policy=FakePolicy(), note_tokens=lambda _num: None
+    )
     checks = DeploymentChecks(known, generation, look_seconds=0.01, again_seconds=0.01, wait_seconds=wait_seconds)
     task = asyncio.create_task(checks.run())
     async with asyncio.timeout(PATIENCE_SECONDS):
