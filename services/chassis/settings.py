@@ -166,7 +166,9 @@ class ServiceSettings(BaseSettings):
     webhook_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts that webhooks may be at, private ones too; none: this machine and the internet."
     )
-    stuck_minutes: float = Field(default=60.0, ge=1, description="A job that tells nothing for so long stands still.")
+    stuck_minutes: float = Field(
+        default=60.0, ge=1, le=525_600, description="A job that tells nothing for so long stands still."
+    )
     exit_with_parent: bool = False
 
     @field_validator("host")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 from drillyard.registry.v1 import deployment_pb2, model_pb2
@@ -11,6 +11,7 @@ from drillyard.storage.v1.storage_service_pb2 import CollectGarbageRequest, Coll
 from fastapi import Query
 
 from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.machine.garbage import days_ago
 from ui.gateway.clients import Clients, every
 from ui.shared.dependants import ids_in_use
 
@@ -31,7 +32,7 @@ async def collect_versions(
     list_versions = clients.registry.ListModelVersions
     versions = await every(list_versions, model_pb2.ListModelVersionsRequest(), "model_versions", _EVERYTHING)
     named = await ids_in_use(clients) | await _served(clients)
-    before = datetime.now(UTC) - timedelta(days=days)
+    before = days_ago(days)
     garbage = []
     for version, reason in needless(versions, named, before):
         if request.dry_run or await _is_deleted(clients, version.model_version_id):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict, fields
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -31,7 +31,7 @@ from services.chassis.jobs.job import (
 from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
-from services.chassis.machine.garbage import Garbage
+from services.chassis.machine.garbage import Garbage, days_ago
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
 _FINAL = sorted(str(state) for state in JobState if state.is_final)
@@ -131,7 +131,7 @@ class SqlJobStore(JobStore):
 
 async def event_garbage(store: SqlJobStore, days: float) -> AsyncIterator[Garbage]:
     """Yield the events of jobs that ended so many days ago, but those of their states."""
-    old = await store.old_events(datetime.now(UTC) - timedelta(days=days))
+    old = await store.old_events(days_ago(days))
 
     async def remove() -> None:
         for job_id, _, _ in old:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
 
 import grpc.aio
@@ -18,6 +19,8 @@ from services.chassis.server import Server
 _SERVICE_NAME = "drillyard.storage.v1.StorageService"
 MAX_ITEMS = 10_000
 _FIRST_SECONDS = 600.0
+# As far back as a date can lie, and a little less.
+_MOST_DAYS = 700_000.0
 _log = structlog.get_logger()
 
 
@@ -38,6 +41,11 @@ class Garbage:
     size_bytes: int
     reason: str
     remove: Callable[[], Awaitable[None]]
+
+
+def days_ago(days: float) -> datetime:
+    """Return the time so many days ago; what lies before all dates is the year 110."""
+    return datetime.now(UTC) - timedelta(days=min(days, _MOST_DAYS))
 
 
 Source: TypeAlias = Callable[[], AsyncIterator[Garbage]]

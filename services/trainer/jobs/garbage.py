@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
-from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 from services.chassis.jobs import Job, JobStore
 from services.chassis.machine.files import remove_tree, size_below
-from services.chassis.machine.garbage import Garbage
+from services.chassis.machine.garbage import Garbage, days_ago
 from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.adapters import Adapters
@@ -146,4 +145,4 @@ def _is_old(place: Path, days: float) -> bool:
 
 
 def _has_ended(job: Job, days: float) -> bool:
-    return job.is_final and job.end_time is not None and datetime.now(UTC) - job.end_time > timedelta(days=days)
+    return job.is_final and job.end_time is not None and job.end_time < days_ago(days)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -78,6 +79,13 @@ async def test_what_nothing_names_goes_behind_what_is_made_of_it(dry_run: bool) 
     assert deleted == [] if dry_run else [item.name for item in garbage]
     assert {item.reason for item in garbage[:2]} == {"a form that can be exported again, which nothing names"}
     assert sum(item.size_bytes for item in garbage) == 21
+
+
+@pytest.mark.parametrize("days", [1e9, 1e300, math.inf])
+async def test_of_versions_that_must_be_older_than_all_time_none_goes(days: float) -> None:
+    services, deleted = clients()[0], list[str]()
+    services.registry = registry(deleted)  # type: ignore[misc]
+    assert not (await collect_versions(services, CollectGarbageRequest(), days=days)).garbage and not deleted
 
 
 async def test_what_came_into_use_meanwhile_stays(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from services import migrate as step
+from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
 from services.chassis.database.migration import _ADVISORY_LOCK, migrate
+from services.chassis.jobs import SqlJobStore
+from tests.contract.conftest import OpenDatabase
 from tests.machine import PATIENCE_SECONDS
 
 REVISIONS = Path(step.__file__).parent / "registry" / "store" / "migrations"
@@ -49,6 +52,16 @@ async def test_replicas_that_start_together_do_not_both_migrate(postgres_url: st
         async with first.reading() as session:
             versions = (await session.execute(text("SELECT version_num FROM alembic_version"))).scalars().all()
         assert versions == [max(path.stem for path in REVISIONS.glob("[0-9]*.py"))]
+
+
+async def test_a_postgresql_of_the_release_before_gets_what_its_jobs_lack(open_database: OpenDatabase) -> None:
+    database = await open_database("postgresql", JOB_MIGRATIONS)
+    job = await SqlJobStore(database).create("drill", "r", {})
+    async with database.session() as session:
+        await session.execute(text("ALTER TABLE jobs DROP COLUMN worked_seconds"))
+        await session.execute(text("UPDATE alembic_version SET version_num = '0002_holds'"))
+    await migrate(database, JOB_MIGRATIONS)
+    assert await SqlJobStore(database).get(job.job_id) == job
 
 
 def test_the_step_before_a_service_migrates_its_database(
