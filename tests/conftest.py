@@ -1,4 +1,4 @@
-"""What every test process sets before anything else runs."""
+"""What every test process sets before anything else runs, and what a second try of a test finds."""
 
 import gc
 import os
@@ -19,6 +19,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+_HAS_FAILED = pytest.StashKey[bool]()
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
@@ -29,3 +31,18 @@ def pytest_collection() -> Generator[None, object, object]:
     finally:
         gc.enable()
         gc.freeze()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[_HAS_FAILED] = report.failed or item.stash.get(_HAS_FAILED, False)
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """End all that tests share before a test that failed is tried again: what its first try left is in its way."""
+    is_tried_again = getattr(item, "execution_count", 1) <= (item.config.getoption("reruns", None) or 0)
+    if is_tried_again and item.stash.get(_HAS_FAILED, False) and item.get_closest_marker("in_order") is None:
+        item.session._setupstate.teardown_exact(None)

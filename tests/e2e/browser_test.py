@@ -29,7 +29,7 @@ SUITE = "roo_xml/browser@1"
 PATIENCE_MS = 1000 * PATIENCE_SECONDS
 _VIOLATIONS = """async () => (await axe.run({resultTypes: ['violations']})).violations
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`))"""
-pytestmark = [pytest.mark.browser, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.in_order, pytest.mark.browser, pytest.mark.timeout(600)]
 
 if CHROMIUM is None and os.environ.get("CI") != "true":
     pytest.skip("needs Debian's Chromium: apt-get install chromium", allow_module_level=True)
@@ -114,7 +114,7 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
     page.locator("#import-upload input[webkitdirectory]").set_input_files(tiny_model)
     expect(page.locator("#import-message")).to_contain_text("The import of tiny has begun.")
     expect(page.locator("#models")).to_contain_text("tiny@1")
-    page.locator("#models").get_by_role("link", name="Test").click()
+    page.locator("#models").get_by_role("link", name="Test").first.click()
 
     expect(page.locator("#test-model input")).to_have_value("tiny@1")
     _choose(page, "test-suite", SUITE)

@@ -90,6 +90,7 @@ def test_an_adapter_becomes_merged_weights_then_a_gguf_then_a_folder(stack: Stac
     assert read_header(tmp_path / "out" / "model.gguf").text("general.architecture") == "llama"
     published, kept = (path / "model.gguf" for path in (tmp_path / "out", stack.folder("tuned-q8@1")))
     assert published.read_bytes() == kept.read_bytes()
+    assert {item["job"]["state"] for item in stack.run("exports", "list")} == {"JOB_STATE_SUCCEEDED"}
 
 
 def test_an_adapter_goes_to_an_ollama_store_and_as_itself(stack: Stack, tmp_path: Path) -> None:
@@ -124,6 +125,8 @@ def test_a_dataset_goes_to_a_folder_with_its_card(stack: Stack, tmp_path: Path) 
     spec = stack.gateway.post("/publications", body)["publication"]["spec"]
     assert spec["dataset_form"] == "DATASET_FILE_FORM_PARQUET"
     assert stack.run("datasets", "publish", "mine", "--to", "ollama:mine", exit_code=2)["code"] == "INVALID_ARGUMENT"
+    last, first, *_ = stack.run("publications", "list")
+    assert last["spec"]["dataset_version_id"] == "mine@1" and first["location"] == publication["location"]
 
 
 def test_a_webhook_is_told_of_each_end(stack: Stack, receiver: Receiver, tmp_path: Path) -> None:
@@ -144,9 +147,3 @@ def test_what_cannot_be_shipped_is_refused_in_one_sentence(stack: Stack, tmp_pat
     assert stack.run("models", "push", "tuned", "--to", "ollama:roo", exit_code=2)["problem"].startswith(
         "tuned@1 is of"
     )
-
-
-def test_lists_tell_what_was_shipped(stack: Stack) -> None:
-    assert {item["job"]["state"] for item in stack.run("exports", "list")} == {"JOB_STATE_SUCCEEDED"}
-    publications = stack.run("publications", "list")
-    assert publications[-1]["location"] and publications[0]["spec"]["dataset_version_id"] == "mine@1"

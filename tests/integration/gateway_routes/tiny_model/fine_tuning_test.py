@@ -69,6 +69,7 @@ async def test_a_job_is_paused_goes_on_and_its_model_answers_at_once(real: Real)
     assert told.choices[0].message.content.startswith("43")
 
 
+@pytest.mark.in_order
 async def test_events_checkpoints_and_results_tell_of_every_step(real: Real) -> None:
     job = (await real.client.fine_tuning.jobs.list(limit=1)).data[0]
     events = [event async for event in real.client.fine_tuning.jobs.list_events(job.id, limit=100)]
