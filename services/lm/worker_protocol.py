@@ -140,13 +140,12 @@ class Answer(_Checked):
     """One finished sequence; what was not asked for is empty.
 
     Attributes:
-        text: Without special tokens, and cut before the stop text that ended it.
+        text: Without special tokens, and cut before the text of `stop` that ended it, which is `stop_text`.
         token_ids: As written: with the end-of-turn token, or the token that completed a stop text.
         cached_tokens: How many of `prompt_tokens` were not computed for this sequence alone.
         prefill_seconds: Its own share of the batch's time, as `decode_seconds`.
         detail: Why nothing was computed.
-        log_probs: Of each of `token_ids`, before temperature and filters, as the others.
-        tokens: The text of each of `token_ids`.
+        tokens: The text of each of `token_ids`; `log_probs` are before temperature and filters, as the others.
         top_log_probs: At each place, the likeliest tokens.
         queue_seconds: From the request to its first computation.
         prompt_log_probs: Of each of the prompt's tokens; None for the first, which nothing precedes.
@@ -168,6 +167,7 @@ class Answer(_Checked):
     tokens: tuple[str, ...] = ()
     top_log_probs: tuple[TopLogProbs, ...] = ()
     queue_seconds: float = 0.0
+    stop_text: str = ""
     prompt_log_probs: tuple[float | None, ...] = ()
     prompt_token_ids: tuple[int, ...] = ()
     prompt_tokens_text: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ from ui.gateway.middleware.limits import RequestLimits
 from ui.gateway.middleware.loopback import LoopbackOnly
 from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
-from ui.gateway.pages import Pages
+from ui.gateway.pages import Pages, PagesMount
 from ui.gateway.settings import GatewaySettings
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
@@ -63,20 +63,26 @@ _DESCRIPTION = (
 def create_app(settings: GatewaySettings, telemetry: Telemetry) -> ASGIApp:
     """Return the whole gateway as one ASGI application; its lifespan opens and closes the channels."""
     app = FastAPI(
-        title="Drillyard", version="1", description=_DESCRIPTION, lifespan=_lifespan, docs_url=None, redoc_url=None
+        title="Drillyard",
+        version="1",
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
     )
     app.state.settings, app.state.access = settings, None
     folder = settings.data_dir.resolve() / "gateway"
     app.state.shadows = Shadows(telemetry, ShadowAnswers(folder / "shadows", settings.shadow_days))
     install_error_responses(app)
     app.add_exception_handler(HTTPException, openai_errors.on_http_error)
+    # First what pages ask for: looking through the routes of the APIs takes longer than most answers.
+    for router in (reference.router, login.router, settings_page.router):
+        app.include_router(router)
+    app.state.pages = Pages(app)
+    app.router.routes.append(PagesMount("/", app.state.pages))
     app.include_router(_api(), prefix="/api/v1")
     app.include_router(openai_routes.router, prefix="/v1")
-    app.include_router(reference.router)
-    app.include_router(login.router)
-    app.include_router(settings_page.router)
-    app.state.pages = Pages(app)
-    app.mount("/", app.state.pages)
     return SecurityHeaders(HttpTelemetry(_guarded(app, settings), telemetry, openai_routes.ROUTES))
 
 

@@ -10,7 +10,10 @@ from types import ModuleType
 from typing import cast
 
 from fastapi import FastAPI
+from starlette.routing import Match, Mount
 from starlette.types import Receive, Scope, Send
+
+_APIS = ("/api/v1/", "/v1/")
 
 
 class Pages:
@@ -60,6 +63,15 @@ class Pages:
         async with site.router.lifespan_context(site):
             made.set_result(site)
             await asyncio.Event().wait()
+
+
+class PagesMount(Mount):
+    """Where the pages lie: everywhere but below the APIs."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether the pages answer a request."""
+        is_of_api = scope["path"].removeprefix(scope.get("root_path", "")).startswith(_APIS)
+        return (Match.NONE, {}) if is_of_api else super().matches(scope)
 
 
 async def make_site(gateway: FastAPI) -> FastAPI:

@@ -27,8 +27,8 @@ _others = APIRouter(route_class=OpenAIRoute, include_in_schema=False)
 async def refuse_other(path: str) -> None:
     """Say which routes there are."""
     problem = f"There is no route /v1/{path[:200]} for this method."
-    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions, POST /v1/messages, POST /v1/feedback, "
-    names += "/v1/files and /v1/fine_tuning/jobs; "
+    names = "GET /v1/models, POST /v1/chat/completions, POST /v1/completions, POST /v1/messages, "
+    names += "POST /v1/messages/count_tokens, POST /v1/feedback, /v1/files and /v1/fine_tuning/jobs; "
     names += "recorded under a name are GET /v1/sessions/NAME/models and POST /v1/sessions/NAME/chat/completions"
     raise OpenAIError(f"{problem} There are {names}.", status=404, code="unknown_url")
 

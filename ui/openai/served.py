@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from drillyard.registry.v1 import deployment_pb2 as pb
 from drillyard.registry.v1.model_pb2 import (
@@ -14,7 +14,7 @@ from drillyard.registry.v1.model_pb2 import (
     ModelVersionKind,
 )
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint
-from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest
+from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, RenderPromptRequest
 from fastapi import Depends, Request
 
 from services.chassis.errors import InvalidArgument, NotFound, Unavailable
@@ -23,6 +23,7 @@ from ui.gateway.clients import Clients
 from ui.openai.errors import OpenAIError
 from ui.shared.words import kind_text
 
+RequestT = TypeVar("RequestT", GenerateRequest, RenderPromptRequest)
 # An alias that was moved answers with its new version within this.
 _FRESH_SECONDS = 1.0
 _MOST_KEPT = 1000
@@ -38,7 +39,7 @@ class Target:
     shadow_model_version_id: str = ""
     evaluation_ids: tuple[str, ...] = ()
 
-    def ask(self, request: GenerateRequest) -> GenerateRequest:
+    def ask(self, request: RequestT) -> RequestT:
         """Return the request, asked of this target."""
         if self.endpoint is None:
             request.model_version_id = self.version.model_version_id

@@ -89,6 +89,7 @@ class GenerationResult:
         cached_tokens: How many of `prompt_tokens` came from what others share or what was held.
         prefill_seconds: This sequence's share of reading prompts; `decode_seconds` of writing answers.
         queue_seconds: From the call to its first computation.
+        stop_text: The stop text that ended it; empty: none did.
         scores: Of the answer's tokens; `prompt_scores` of the prompt's, from its second on.
     """
 
@@ -102,5 +103,6 @@ class GenerationResult:
     decode_seconds: float = 0.0
     detail: str = ""
     queue_seconds: float = 0.0
+    stop_text: str = ""
     scores: TokenScores = TokenScores()
     prompt_scores: TokenScores = TokenScores()

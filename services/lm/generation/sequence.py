@@ -46,11 +46,10 @@ class AnswerText:
         self._tokens = decoding_context(tokenizer, prompt_ids)
         self._start, self._read = 0, len(self._tokens)
         self._sent = 0
-        self.text = ""
-        self.is_stopped = False
+        self.text = self.stop_text = ""
 
     def add(self, token: int) -> None:
-        """The next token; sets `is_stopped` when it completes a stop text, before which `text` then ends."""
+        """The next token; one that completes a stop text sets `stop_text`, before which `text` then ends."""
         self._tokens.append(token)
         before, whole = self._decode(self._start, self._read), self._decode(self._start, len(self._tokens))
         if not whole.endswith(_INCOMPLETE):
@@ -59,7 +58,7 @@ class AnswerText:
 
     def finish(self) -> None:
         """No token comes any more: an incomplete character is taken as it is."""
-        if not self.is_stopped:
+        if not self.stop_text:
             before, whole = self._decode(self._start, self._read), self._decode(self._start, len(self._tokens))
             self._append(whole[len(before) :])
             self._start = self._read = len(self._tokens)
@@ -74,9 +73,10 @@ class AnswerText:
     def _append(self, text: str) -> None:
         search_from = max(0, len(self.text) - self._longest)
         self.text += text
-        places = [place for stop in self._stop if (place := self.text.find(stop, search_from)) >= 0]
+        places = [(place, stop) for stop in self._stop if (place := self.text.find(stop, search_from)) >= 0]
         if places:
-            self.text, self.is_stopped = self.text[: min(places)], True
+            place, self.stop_text = min(places)
+            self.text = self.text[:place]
 
     def _held(self) -> int:
         """The length of the longest end of the text with which a stop text begins."""
@@ -172,6 +172,7 @@ class SequenceState:
             prefill_seconds=self.times.prefill,
             decode_seconds=self.times.decode,
             queue_seconds=self.times.queue,
+            stop_text=self._answer_text.stop_text if self._answer_text else "",
             scores=self._scores,
             prompt_scores=self.prompt_scores,
         )
@@ -182,7 +183,7 @@ class SequenceState:
         self._lookup.add(token)
         if self._answer_text:
             self._answer_text.add(token)
-        if token in self._closing or (self._answer_text and self._answer_text.is_stopped):
+        if token in self._closing or (self._answer_text and self._answer_text.stop_text):
             self.reason = "stop"
         elif len(self.tokens) >= self.request.max_new_tokens:
             self.reason = "length"

@@ -123,6 +123,7 @@ class Worker:
             tokens=result.scores.tokens,
             top_log_probs=result.scores.top,
             queue_seconds=result.queue_seconds,
+            stop_text=result.stop_text,
             prompt_log_probs=(*(None,) * (len(prompt_ids) - len(prompt.log_probs)), *prompt.log_probs)
             if has_echo
             else (),

@@ -35,6 +35,7 @@ def answer_of(event: protocol.Answer) -> Answer:
         queue_seconds=event.queue_seconds,
         num_generated_tokens=len(event.token_ids),
         detail=event.detail,
+        stop_text=event.stop_text,
         tokens=_tokens(event.tokens, event.token_ids, event.log_probs, event.top_log_probs) if event.log_probs else (),
         prompt_tokens=_tokens(
             event.prompt_tokens_text, event.prompt_token_ids, event.prompt_log_probs, event.prompt_top_log_probs

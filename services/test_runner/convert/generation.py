@@ -33,6 +33,7 @@ def piece_to_proto(piece: Delta | Answer) -> transcript_pb2.GenerateResponse:
         response.num_cached_tokens = piece.num_cached_tokens
         response.num_generated_tokens = piece.num_generated_tokens
         response.detail = piece.detail
+        response.stop_text = piece.stop_text
     return response
 
 

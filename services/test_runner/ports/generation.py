@@ -95,6 +95,7 @@ class Answer:
     Attributes:
         calls: functions that an endpoint says are called; calls that the text holds are not among them.
         detail: why nothing was generated, or what is odd about how the answer came.
+        stop_text: which of the prompt's `stop` ended it; empty where none did, or its server does not say.
         departures: in what its server departs from OpenAI's form.
         tokens: the answer's tokens with their log-probabilities, when asked for.
         prompt_tokens: the prompt's, when asked for.
@@ -111,6 +112,7 @@ class Answer:
     queue_seconds: float = 0.0
     num_generated_tokens: int = 0
     detail: str = ""
+    stop_text: str = ""
     calls: tuple[ToolCall, ...] = ()
     tokens: tuple[TokenLogProb, ...] = ()
     prompt_tokens: tuple[TokenLogProb, ...] = ()

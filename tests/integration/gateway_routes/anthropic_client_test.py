@@ -43,6 +43,17 @@ def test_a_conversation_is_answered_with_usage_and_the_reason_of_its_end(client:
     assert ask(client, "hi", max_tokens=2).stop_reason == "max_tokens"
 
 
+def test_the_tokens_of_a_conversation_are_counted_as_the_model_reads_them(client: anthropic.Anthropic) -> None:
+    messages: list[Any] = [{"role": "user", "content": "Rain in Oslo?"}, {"role": "assistant", "content": "Yes."}]
+    messages.append({"role": "user", "content": "Why?"})
+    counted = client.messages.count_tokens(model=BASE, system="Be brief.", messages=messages, tools=TOOLS)
+    said = [("system", "Be brief."), *((message["role"], message["content"]) for message in messages)]
+    text = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in said)
+    assert counted.input_tokens == len(tokens_of(text))
+    with pytest.raises(anthropic.NotFoundError, match="nosuch"):
+        client.messages.count_tokens(model="nosuch", messages=messages)
+
+
 @pytest.mark.parametrize("ask", [_whole, _streamed])
 @pytest.mark.parametrize(
     ("asked", "text", "count"), [("call", "Let me look.", 1), ("bare", "", 1), ("two", "Let me look.", 2)]

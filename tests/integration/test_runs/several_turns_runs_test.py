@@ -145,7 +145,11 @@ async def test_one_conversation_is_answered_piece_by_piece(stub: TestRunner) -> 
     assert all(token.log_prob < 0 and len(token.top) == 2 for token in tokens)
     assert all(token.top[0].log_prob >= token.top[1].log_prob for token in tokens)
     again = [piece async for piece in stub.Generate(hello())]
-    assert "".join(piece.text_delta for piece in again) == "".join(piece.text_delta for piece in pieces)
+    text = "".join(piece.text_delta for piece in again)
+    assert text == "".join(piece.text_delta for piece in pieces)
+    stopped = [piece async for piece in stub.Generate(hello(stop=["never said", text[:1]]))]
+    assert [piece.text_delta for piece in stopped if piece.text_delta] == []
+    assert (stopped[-1].stop_text, again[-1].stop_text) == (text[:1], "")
 
 
 async def test_a_text_is_scored_by_its_own_tokens(stub: TestRunner) -> None:

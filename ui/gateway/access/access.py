@@ -65,8 +65,8 @@ class Access:
         self._keys_time = -math.inf
         self._reading: asyncio.Task[None] | None = None
         self._num_changes = 0
-        self._verified: OrderedDict[bytes, str] = OrderedDict()
-        self._sessions: OrderedDict[str, tuple[float, Session]] = OrderedDict()
+        self._verified: OrderedDict[bytes, bool] = OrderedDict()
+        self._sessions: OrderedDict[str, tuple[float, Session | None]] = OrderedDict()
 
     async def caller_of_key(self, text: str) -> Caller:
         """Return whose an API key is.
@@ -218,14 +218,15 @@ class Access:
             self._keys, self._keys_time = keys, time.monotonic()
 
     async def _is_secret_of(self, key: ApiKey, secret: str) -> bool:
-        # By a key that only this process knows, what it remembers is worth nothing elsewhere.
-        digest = hmac.new(self._cache_key, secret.encode(), hashlib.sha256).digest()
-        if self._verified.get(digest) == key.key_id:
-            return True
-        if not is_equal(excerpt_of(secret), key.excerpt) or not await self._hasher.is_hash_of(key.secret_hash, secret):
+        if not is_equal(excerpt_of(secret), key.excerpt):
             return False
-        _remember(self._verified, digest, key.key_id)
-        return True
+        # By a key that only this process knows, what it remembers is worth nothing elsewhere. A wrong secret is
+        # remembered too, or one that has the excerpt would cost the slow comparison each time.
+        digest = hmac.new(self._cache_key, f"{key.key_id}_{secret}".encode(), hashlib.sha256).digest()
+        if (is_right := self._verified.get(digest)) is None:
+            is_right = await self._hasher.is_hash_of(key.secret_hash, secret)
+            _remember(self._verified, digest, is_right)
+        return is_right
 
     async def _session(self, token_digest: str) -> Session | None:
         end, session = self._sessions.get(token_digest, (0.0, None))
@@ -233,7 +234,8 @@ class Access:
             return session
         num_changes = self._num_changes
         session = await self._store.session(token_digest)
-        if session is not None and num_changes == self._num_changes:
+        # That there is none is remembered too: who has logged out may go on asking.
+        if num_changes == self._num_changes:
             _remember(self._sessions, token_digest, (time.monotonic() + _FRESH_SECONDS, session))
         return session
 

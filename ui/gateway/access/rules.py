@@ -154,6 +154,7 @@ ROUTES: Mapping[str, str] = {
     "/v1/fine_tuning/jobs/{job_id}/pause": "POST train",
     "/v1/fine_tuning/jobs/{job_id}/resume": "POST train",
     "/v1/messages": "POST test",
+    "/v1/messages/count_tokens": "POST test",
     "/v1/models": "GET read|test",
     "/v1/models/{model:path}": "GET read|test",
     "/v1/sessions/{session_id}/chat/completions": "POST test",

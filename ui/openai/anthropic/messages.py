@@ -1,4 +1,4 @@
-"""`POST /v1/messages`: a conversation in Anthropic's shape, answered as `/v1/chat/completions` answers it."""
+"""`POST /v1/messages`: a conversation in Anthropic's shape, answered as a chat is, or counted."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 from drillyard.test_runner.v1.transcript_pb2 import (
     FINISH_REASON_LENGTH,
     GenerateResponse,
+    RenderPromptRequest,
     ToolCall,
 )
 from fastapi import APIRouter, Request
@@ -18,7 +19,7 @@ from fastapi.responses import JSONResponse, Response
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from services.chassis.errors import ServiceError
-from ui.openai.anthropic.schemas import MessagesBody
+from ui.openai.anthropic.schemas import CountBody, MessagesBody
 from ui.openai.chat import answered, called, request_of
 from ui.openai.errors import ANTHROPIC_RESPONSES, AnthropicRoute, OpenAIError, anthropic_body, told_error
 from ui.openai.feedback import Recorder, session_of
@@ -31,6 +32,8 @@ from ui.shared.documents import ClientsOf
 
 Event = dict[str, Any]
 _PING_SECONDS = 10
+# A model may have to be loaded first.
+_COUNT_SECONDS = 90
 router = APIRouter(tags=["Anthropic"], route_class=AnthropicRoute, responses=ANTHROPIC_RESPONSES)
 
 
@@ -48,6 +51,20 @@ async def create_message(request: Request, clients: ClientsOf, served: ServedMod
     if body.stream:
         return EventSourceResponse(_streamed(answer.events(generation)), ping=_PING_SECONDS, sep="\n")
     return JSONResponse(await unless_gone(request, answer.document(generation)))
+
+
+@router.post("/messages/count_tokens")
+async def count_tokens(request: Request, clients: ClientsOf, served: ServedModelsOf, body: CountBody) -> dict[str, int]:
+    """Count the tokens of a conversation and its tools, as the model that would answer reads them."""
+    chat = body.chat()
+    target = await served.target(chat.model)
+    asked = request_of(chat, target)
+    order = target.ask(RenderPromptRequest(messages=asked.messages, tools=asked.tools))
+
+    async def count() -> int:
+        return len((await clients.test_runner.RenderPrompt(order, timeout=_COUNT_SECONDS)).token_ids)
+
+    return {"input_tokens": await unless_gone(request, count())}
 
 
 class _Answer:
@@ -147,8 +164,13 @@ def _input(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _end(last: GenerateResponse, calls: tuple[ToolCall, ...]) -> dict[str, Any]:
-    reason = "max_tokens" if last.finish_reason == FINISH_REASON_LENGTH else "end_turn"
-    return {"stop_reason": "tool_use" if calls else reason, "stop_sequence": None}
+    if calls:
+        reason = "tool_use"
+    elif last.finish_reason == FINISH_REASON_LENGTH:
+        reason = "max_tokens"
+    else:
+        reason = "stop_sequence" if last.stop_text else "end_turn"
+    return {"stop_reason": reason, "stop_sequence": last.stop_text if reason == "stop_sequence" else None}
 
 
 def _usage(last: GenerateResponse) -> dict[str, int]:

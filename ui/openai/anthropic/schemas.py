@@ -156,6 +156,12 @@ class MessagesBody(Sent):
             raise RequestValidationError(error.errors()) from error
 
 
+class CountBody(MessagesBody):
+    """A conversation to count, which names no longest answer."""
+
+    max_tokens: int = Field(default=1, ge=1, lt=2**31)
+
+
 def _text(parts: str | Sequence[Part]) -> str:
     return parts if isinstance(parts, str) else "".join(part.text for part in parts)
 

@@ -189,6 +189,7 @@ class EndpointClient:
             decode_seconds=seconds[1],
             num_generated_tokens=reply.num_generated_tokens,
             detail=" ".join(filter(None, remarks)),
+            stop_text=reply.stop_text if reply.stop_text in prompt.stop else "",
             calls=_calls(prompt, reply),
             tokens=tuple(reply.tokens),
             departures=departures,

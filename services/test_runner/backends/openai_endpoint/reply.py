@@ -30,6 +30,8 @@ _ALL_REASONING = (
 )
 _REASONING = ("reasoning_content", "reasoning", "thinking")
 _CALL_WORDS = ("tool_calls", "function_call", "tool_use", "tool_call")
+# In the words of vLLM and SGLang.
+_STOP_TEXTS = ("stop_reason", "matched_stop")
 _REASONING_PARTS = ("reasoning", "thinking", "redacted_thinking", "summary")
 
 
@@ -39,12 +41,14 @@ class Reply:
 
     Attributes:
         is_done: The stream said that it is over.
+        stop_text: The text at which the answer ended, where the server says it.
     """
 
     text: list[str] = field(default_factory=list)
     tokens: list[TokenLogProb] = field(default_factory=list)
     num_chunks: int = 0
     is_done: bool = False
+    stop_text: str = ""
     _reason: FinishReason | None = None
     _word: str | None = None
     _has_choice: bool = False
@@ -77,6 +81,8 @@ class Reply:
         reasoning = (text_in(message.get(name)).strip() for name in _REASONING)
         self._reasoning = self._reasoning or next(filter(None, reasoning), "")[:1]
         self._take_word(choice.get("finish_reason"))
+        said = (text_in(choice.get(name)) for name in _STOP_TEXTS)
+        self.stop_text = next(filter(None, said), self.stop_text)
         self.num_chunks += bool(text or has_calls)
         self.text.append(text)
         self.tokens += tokens

@@ -38,7 +38,7 @@ def asked(count: int = 4, **changes: object) -> list[GenerationRequest]:
 def transcript(loaded: LoadedModel, text: str, *stop: str) -> tuple[AnswerText, list[str]]:
     result, pieces = AnswerText(loaded.tokenizer, stop), []
     for token in loaded.tokenizer.encode(text, add_special_tokens=False):
-        if not result.is_stopped:
+        if not result.stop_text:
             result.add(token)
             pieces.append(result.take(is_last=False))
     result.finish()
@@ -92,7 +92,7 @@ def test_a_stopped_answer_keeps_the_token_that_completed_the_stop_text(loaded: L
     alone = next(request for request in asked(20) if request.key == key)
     (stopped,) = Engine(loaded).generate([replace(alone, stop=(stop,))])
     plain = answers[key]
-    assert stopped.finish_reason == "stop"
+    assert (stopped.finish_reason, stopped.stop_text, plain.stop_text) == ("stop", stop, "")
     assert stopped.text == plain.text[: plain.text.index(stop)]
     assert stopped.token_ids == plain.token_ids[: len(stopped.token_ids)]
     assert stop in loaded.tokenizer.decode(stopped.token_ids)

@@ -8,7 +8,8 @@ import pytest
 
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
 from services.test_runner.backends.openai_endpoint.reply import ending_of, remark_on
-from services.test_runner.domain import FinishReason
+from services.test_runner.domain import FinishReason, Message
+from services.test_runner.ports import Prompt
 from tests.fakes.endpoint import begin_stream, chunk, event, running, streams
 from tests.unit.test_runner.endpoints.asking import answer_of
 
@@ -65,6 +66,18 @@ async def test_a_whole_answer_is_kept_after_one_request_with_the_servers_word(ki
         answer = await answer_of(server)
     assert (answer.finish_reason, len(answer.calls), len(server.asked)) == (FinishReason.STOP, 1, 1)
     assert word in answer.detail
+
+
+@pytest.mark.parametrize(
+    ("said", "stop_text"),
+    [({"stop_reason": "END"}, "END"), ({"matched_stop": "END"}, "END"), ({"stop_reason": "end_turn"}, ""), ({}, "")],
+)
+async def test_the_text_that_ended_an_answer_is_told_where_the_server_says_it(said: Any, stop_text: str) -> None:
+    last = chunk({"content": "Yes."}, "stop")
+    last["choices"][0] |= said
+    prompt = Prompt("p", (Message("user", "task"),), 1, stop=("END",), timeout_seconds=20.0)
+    async with running(streams(last, USAGE)) as server:
+        assert (await answer_of(server, prompt)).stop_text == stop_text
 
 
 async def test_a_limit_without_a_word_is_still_a_limit() -> None:

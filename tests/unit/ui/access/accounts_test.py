@@ -1,6 +1,7 @@
 """What the gateway remembers of its accounts while they are changed, and while their database is away."""
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from services.chassis.errors import Unavailable
 from ui.gateway.access.access import Access
 from ui.gateway.access.audit import AuditLog
 from ui.gateway.access.caller import Caller, Scope
+from ui.gateway.access.secrets import excerpt_of
 from ui.gateway.access.store.accounts import SqlAccounts
 from ui.gateway.access.store.audit import SqlAudit
 from ui.gateway.errors import Unauthenticated
@@ -60,4 +62,32 @@ async def test_what_was_read_before_a_change_is_read_again_and_nobody_is_refused
     access._forget()
     for error in await asyncio.gather(*(access.caller_of_key(text) for _ in range(2)), return_exceptions=True):
         assert isinstance(error, Unavailable)
+    await store.close()
+
+
+async def test_what_is_refused_again_asks_no_database_and_compares_nothing_slowly(tmp_path: Path) -> None:
+    store = await SqlAccounts.open(f"sqlite+aiosqlite:///{tmp_path / 'accounts.db'}")
+    slow = _SlowAccounts(store)
+    access: Any = Access(slow, ADMIN_KEY, AuditLog(SqlAudit(store.database), 1))  # type: ignore[arg-type]
+    admin = Caller("key:initial-admin", frozenset(Scope))
+    _, text = await access.create_key("ci", [Scope.READ], expire_time=None, creator=admin)
+    session = await access.log_in(Caller("user:ann", frozenset({Scope.READ})))
+    await access.log_out(session)
+    excerpt = excerpt_of(text[len("dy_ci_") :])
+    secret = next(guess for guess in (f"{n:043}" for n in itertools.count()) if excerpt_of(guess) == excerpt)
+    compare, compared = access._hasher.is_hash_of, []
+
+    async def is_hash_of(*pair: str) -> bool:
+        compared.append(pair)
+        return bool(await compare(*pair))
+
+    access._hasher.is_hash_of = is_hash_of
+    for error in (None, Unavailable("The database is away.")):
+        slow.error = error
+        with pytest.raises(Unauthenticated, match="has ended"):
+            await access.caller_of_session(session)
+        with pytest.raises(Unauthenticated, match="not one of this gateway"):
+            await access.caller_of_key(f"dy_ci_{secret}")
+        assert (await access.caller_of_key(text)).name == "key:ci"
+    assert [pair[1] for pair in compared] == [secret, text[len("dy_ci_") :]]
     await store.close()

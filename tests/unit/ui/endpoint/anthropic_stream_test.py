@@ -21,11 +21,11 @@ class _Recorder:
         return
 
 
-def _generation(pieces: Sequence[str], calls: Sequence[ToolCall]) -> Generation:
+def _generation(pieces: Sequence[str], calls: Sequence[ToolCall], stop_text: str = "") -> Generation:
     async def stream() -> AsyncIterator[GenerateResponse]:
         for piece in pieces:
             yield GenerateResponse(text_delta=piece)
-        yield GenerateResponse(finish_reason=FINISH_REASON_STOP, tool_calls=calls)
+        yield GenerateResponse(finish_reason=FINISH_REASON_STOP, tool_calls=calls, stop_text=stop_text)
 
     return Generation(stream(), None)
 
@@ -61,3 +61,13 @@ async def test_a_stream_builds_the_same_blocks(pieces: list[str], calls: list[To
     for blocks in (document["content"], streamed):
         assert [block["text"] for block in blocks if block["type"] == "text"] == texts
         assert [block["type"] for block in blocks].count("tool_use") == len(calls)
+
+
+@pytest.mark.parametrize(("stop_text", "reason"), [("END", "stop_sequence"), ("", "end_turn")])
+async def test_an_answer_names_the_stop_sequence_that_ended_it(stop_text: str, reason: str) -> None:
+    recorder: Any = _Recorder()
+    answer = _Answer(CHAT, "tiny@1", recorder)
+    document = await answer.document(_generation(["Yes."], [], stop_text))
+    events = [event async for event in answer.events(_generation(["Yes."], [], stop_text))]
+    for end in (document, events[-2]["delta"]):
+        assert (end["stop_reason"], end["stop_sequence"]) == (reason, stop_text or None)

@@ -1,4 +1,4 @@
-"""`python -m tests.bench.conversion [--layers 32] [--number-types BF16,Q8_0]`: memory, speed of merge, export, import.
+"""`python -m tests.bench.lm.conversion [--layers 32] [--number-types BF16,Q8_0]`: memory and speed of it.
 
 Writes random weights in the shape of Llama 2 7B (13.5 GB as bfloat16) and a LoRA of rank 16, runs each conversion in a
 process of its own, and prints a line of JSON for each: peak of resident memory beside what is promised (1.3 times the
