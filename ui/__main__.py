@@ -41,11 +41,14 @@ async def _serve(settings: GatewaySettings) -> None:
     listening = _listen(settings.host, settings.port, "GATEWAY_PORT")
     # The web framework takes a second to import; a wrong setting or a taken port is told before that.
     from ui.gateway.app import create_app
+    from ui.gateway.middleware.malformed import MAX_HEAD_BYTES, GatewayProtocol
 
     telemetry = Telemetry()
     server = _Server(
         uvicorn.Config(
             create_app(settings, telemetry),
+            http=GatewayProtocol,
+            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
             log_config=None,
             access_log=False,
             timeout_graceful_shutdown=_GRACE_SECONDS,

@@ -93,10 +93,9 @@ def _browser_seconds() -> float:
 
 def _print(path: str, visits: list[Visit]) -> None:
     sizes = statistics.median(sum(visit.files.values()) for visit in visits)
-    clock, browser, gateway = (
-        statistics.median(getattr(visit, name) for visit in visits)
-        for name in ("seconds", "browser_seconds", "gateway_seconds")
-    )
+    clock = statistics.median(visit.seconds for visit in visits)
+    browser = statistics.median(visit.browser_seconds for visit in visits)
+    gateway = statistics.median(visit.gateway_seconds for visit in visits)
     print(
         f"{path:12} {len(visits[-1].files)} files, {sizes / 1e6:.3f} MB; {clock:.2f} s by the clock,"
         f" {browser:.2f} s of the processor by the browser and {gateway:.2f} s by the gateway",
