@@ -7,11 +7,14 @@ model. An answer of 5xx breaks, and so does one whose code, media type, headers 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import httpx2
 
 from tests.integration.processes import ROOT, start_service
 from tests.integration.system_process import running_system
@@ -19,6 +22,22 @@ from tests.integration.system_process import running_system
 # In an environment of its own: it brings two dozen packages that nothing else needs.
 SCHEMATHESIS = ("uv", "tool", "run", "--from", "schemathesis==4.32.5", "schemathesis")
 CHECKS = ("not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance")
+
+
+# Where what is there is listed.
+_LISTS = ("models", "model-versions", "datasets", "test-suites", "test-runs", "evaluations", "training-jobs", "loops")
+
+
+def known_ids(address: str) -> dict[str, list[str]]:
+    """Return the ids that the gateway's lists show, by the names of their fields."""
+    ids: dict[str, set[str]] = {}
+    for noun in _LISTS:
+        for documents in httpx2.get(f"http://{address}/api/v1/{noun}", timeout=120).json().values():
+            for document in documents if isinstance(documents, list) else ():
+                for name, value in {**document, **document.get("spec", {})}.items():
+                    if name.endswith("_id") and isinstance(value, str) and value:
+                        ids.setdefault(name, set()).add(value)
+    return {name: sorted(values) for name, values in ids.items()}
 
 
 def main() -> int:
@@ -45,6 +64,7 @@ def main() -> int:
         command += ["--report", "json", "--report-json-path", "rest.json"]
         arguments.folder.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "SCHEMATHESIS_HOOKS": "tests.fuzz.rest_hooks"}
+        environment["FUZZED_IDS"] = json.dumps(known_ids(gateway.address))
         return subprocess.run(
             [*command, *arguments.options], cwd=arguments.folder, env=environment, check=False
         ).returncode

@@ -1,7 +1,9 @@
-"""What schemathesis is told of bodies that it cannot make: JSON lines, of which most are almost right."""
+"""What schemathesis cannot make: bodies of JSON lines, most of them almost right, and the ids of what is there."""
 
 from __future__ import annotations
 
+import json
+import os
 import random
 from typing import Any
 
@@ -29,3 +31,39 @@ schemathesis.serializer("application/jsonl")(
     lambda _context, value: value if isinstance(value, bytes) else str(value).encode()
 )
 schemathesis.openapi.media_type("application/jsonl", strategies.integers(0, 2**32).map(_lines))
+
+
+# By the name of a parameter or field, as `tests.fuzz.rest` found them.
+_IDS: dict[str, list[str]] = json.loads(os.environ.get("FUZZED_IDS", "{}"))
+
+
+@schemathesis.hook
+def map_path_parameters(context: Any, path_parameters: Any) -> Any:
+    """Name what is there in three of four requests: others end at NOT_FOUND, whatever else they hold."""
+    return _naming(path_parameters, is_deleting=context.operation.method.lower() == "delete")
+
+
+@schemathesis.hook
+def map_query(_context: Any, query: Any) -> Any:
+    """As in paths."""
+    return _naming(query)
+
+
+@schemathesis.hook
+def map_body(_context: Any, body: Any) -> Any:
+    """As in paths; in a body's `spec` too."""
+    if isinstance(body, dict) and isinstance(body.get("spec"), dict):
+        body = {**body, "spec": _naming(body["spec"])}
+    return _naming(body)
+
+
+def _naming(drawn: Any, *, is_deleting: bool = False) -> Any:
+    """Replace ids; what is deleted is gone for all that comes later, so it is named more seldom."""
+    if not isinstance(drawn, dict):
+        return drawn
+    # The same draw gives the same request, or no failure could be made smaller.
+    chance = random.Random(repr(drawn))
+    return {
+        name: chance.choice(_IDS[name]) if name in _IDS and chance.random() < (0.1 if is_deleting else 0.75) else value
+        for name, value in drawn.items()
+    }

@@ -207,6 +207,7 @@ def test_what_started_is_not_ready_while_a_service_is_out_of_reach() -> None:
 def test_a_run_that_is_over_tells_its_tokens_per_second() -> None:
     job = {"state": "JOB_STATE_SUCCEEDED", "start_time": "2026-11-22T10:00:00Z", "end_time": "2026-11-22T10:00:10Z"}
     assert speed_text({"job": job, "num_generated_tokens": "1200"}) == "120 tokens/s"
+    assert speed_text({"job": job | {"worked_seconds": 4.0}, "num_generated_tokens": "1200"}) == "300 tokens/s"
     assert speed_text({"job": job, "num_generated_tokens": "0"}) == ""
     assert speed_text({"job": job | {"end_time": ""}, "num_generated_tokens": "1200"}) == ""
 

@@ -114,7 +114,8 @@ def speed_text(run: Document) -> str:
     job, tokens = run["job"], int(run["num_generated_tokens"])
     if not (job.get("start_time") and job.get("end_time") and tokens):
         return ""
-    seconds = _seconds(job["end_time"]) - _seconds(job["start_time"])
+    # Its times hold its pauses too; of a run of an earlier release they are all that is known.
+    seconds = job.get("worked_seconds") or _seconds(job["end_time"]) - _seconds(job["start_time"])
     return f"{tokens / seconds:.0f} tokens/s" if seconds > 0 else ""
 
 
