@@ -37,33 +37,21 @@ schemathesis.openapi.media_type("application/jsonl", strategies.integers(0, 2**3
 _IDS: dict[str, list[str]] = json.loads(os.environ.get("FUZZED_IDS", "{}"))
 
 
-@schemathesis.hook
-def map_path_parameters(context: Any, path_parameters: Any) -> Any:
-    """Name what is there in three of four requests: others end at NOT_FOUND, whatever else they hold."""
-    return _naming(path_parameters, is_deleting=context.operation.method.lower() == "delete")
+def _naming(context: Any, drawn: Any) -> Any:
+    """Name what is there in three of four requests: others end at NOT_FOUND, whatever else they hold.
 
-
-@schemathesis.hook
-def map_query(_context: Any, query: Any) -> Any:
-    """As in paths."""
-    return _naming(query)
-
-
-@schemathesis.hook
-def map_body(_context: Any, body: Any) -> Any:
-    """As in paths; in a body's `spec` too."""
-    if isinstance(body, dict) and isinstance(body.get("spec"), dict):
-        body = {**body, "spec": _naming(body["spec"])}
-    return _naming(body)
-
-
-def _naming(drawn: Any, *, is_deleting: bool = False) -> Any:
-    """Replace ids; what is deleted is gone for all that comes later, so it is named more seldom."""
+    What is deleted is gone for all that comes later, so it is named more seldom.
+    """
     if not isinstance(drawn, dict):
         return drawn
     # The same draw gives the same request, or no failure could be made smaller.
-    chance = random.Random(repr(drawn))
-    return {
-        name: chance.choice(_IDS[name]) if name in _IDS and chance.random() < (0.1 if is_deleting else 0.75) else value
+    chance, share = random.Random(repr(drawn)), 0.1 if context.operation.method.lower() == "delete" else 0.75
+    named = {
+        name: chance.choice(_IDS[name]) if name in _IDS and chance.random() < share else value
         for name, value in drawn.items()
     }
+    return {**named, "spec": _naming(context, named["spec"])} if "spec" in named else named
+
+
+for _part in ("map_path_parameters", "map_query", "map_body"):
+    schemathesis.hook(_part)(_naming)
