@@ -18,6 +18,7 @@ from typing import Any
 
 import grpc.aio
 import structlog
+from drillyard.notice.v1.notice_service_pb2_grpc import add_NoticeServiceServicer_to_server
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.artifacts.garbage import ArtifactGarbage
@@ -32,6 +33,8 @@ from services.chassis.logs import configure_logs
 from services.chassis.machine.garbage import GarbageCollector
 from services.chassis.machine.parent import ServiceToken, end_with_parent
 from services.chassis.machine.usage import Usage
+from services.chassis.machine.webhooks.servicer import SERVICE_NAME as NOTICE_SERVICE
+from services.chassis.machine.webhooks.wiring import old_deliveries, wired_notices
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, except_loopback, favour_event_loop
 from services.chassis.telemetry import Telemetry, TelemetryServer, traced
@@ -244,14 +247,12 @@ async def _serve(name: str, settings: ServiceSettings, wire: Wire, migrations: P
     telemetry_server = TelemetryServer(application.telemetry, lambda: application.server.is_serving)
     try:
         await wire(application)
-        if settings.webhooks:
-            from services.chassis.machine.webhooks.notices import old_deliveries, wired_notices
-
-            store, runner = application.jobs.store, application.jobs.runner
-            notices, client = wired_notices(name, settings, store, runner, application.notices)
-            application.keep_doing("tell_webhooks", notices.keep_telling)
-            application.garbage.add(partial(old_deliveries, store))
-            application.on_stop(client.aclose)
+        store, runner = application.jobs.store, application.jobs.runner
+        wired = wired_notices(name, settings, (store, runner), application.notices, token=application.token)
+        application.add_servicer(add_NoticeServiceServicer_to_server, wired.servicer, NOTICE_SERVICE)
+        application.keep_doing("tell_webhooks", wired.notices.keep_telling)
+        application.garbage.add(partial(old_deliveries, store))
+        application.on_stop(wired.sending.close)
         addresses = await _listen(application, telemetry_server)
         await application.start()
         # To look through all that the start has made takes 70 ms of the event loop, and finds nothing.

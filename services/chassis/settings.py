@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,27 +65,36 @@ def is_loopback(host: str) -> bool:
 _ONLY_OWNER_LEASE_SECONDS = 300.0
 
 
+_MAILTO = "mailto:"
+_MAIL_ADDRESS = re.compile(r"[A-Za-z0-9.!#$&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+
+
 class Webhook(BaseModel):
     """An address that is told of jobs.
 
     Attributes:
-        url: Takes the notices by POST.
-        secret: Name of the secret by which they are signed.
+        url: Takes the notices by POST, or is `mailto:` and one address.
+        secret: Name of the secret by which they are signed; empty for mail, and for one that follows from the token.
         events: Beginnings of the events that are told, such as `job.failed` or `goal`; none for all.
         kinds: Of the jobs that are told of; none for all.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str = Field(repr=False)
-    secret: str
+    url: str = Field(repr=False, max_length=2000)
+    secret: str = ""
     events: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
 
     @property
     def host(self) -> str:
-        """The host that is told."""
-        return urlsplit(self.url).hostname or ""
+        """The host that is told, of mail its domain."""
+        return self.mail_address.rpartition("@")[2] or urlsplit(self.url).hostname or ""
+
+    @property
+    def mail_address(self) -> str:
+        """The address of mail; empty where the notices are posted."""
+        return self.url.removeprefix(_MAILTO) if self.url.startswith(_MAILTO) else ""
 
     @property
     def key(self) -> str:
@@ -97,10 +107,16 @@ class Webhook(BaseModel):
 
     @field_validator("url")
     @classmethod
-    def _be_encrypted(cls, url: str) -> str:
+    def _be_an_address(cls, url: str) -> str:
+        if url.startswith(_MAILTO):
+            if not _MAIL_ADDRESS.fullmatch(url.removeprefix(_MAILTO)):
+                raise ValueError("behind mailto: stands one address, such as ann@example.org")
+            return url
         parts = urlsplit(url)
+        # Read for its sake: one that is no number is refused.
+        _ = parts.port
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
-            raise ValueError("a webhook's url begins with https://, or is on this machine")
+            raise ValueError("a webhook's url begins with https:// or mailto:, or is on this machine")
         return url
 
 
@@ -166,6 +182,12 @@ class ServiceSettings(BaseSettings):
     webhook_hosts: tuple[str, ...] = Field(
         default=(), description="Hosts that webhooks may be at, private ones too; none: this machine and the internet."
     )
+    smtp_url: str = Field(
+        default="",
+        description="Server that takes mail: smtps://host:465, or smtp://host:587 for STARTTLS; a user before the @.",
+    )
+    smtp_secret: str = Field(default="", description="Name of the secret with that user's password.")
+    mail_from: str = Field(default="", description="Address from which mail comes.")
     stuck_minutes: float = Field(
         default=60.0, ge=1, le=525_600, description="A job that tells nothing for so long stands still."
     )
@@ -178,6 +200,15 @@ class ServiceSettings(BaseSettings):
             variable = f"{cls.model_config.get('env_prefix', '')}TOKEN_FILE"
             raise ValueError(f"beyond this machine a service asks its callers for a token; name its file in {variable}")
         return host
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _be_a_mail_server(cls, url: str) -> str:
+        parts = urlsplit(url)
+        _ = parts.port
+        if url and (parts.scheme not in ("smtp", "smtps") or not parts.hostname or parts.password is not None):
+            raise ValueError("it is smtps://host or smtp://host; a password is a secret, whose name SMTP_SECRET has")
+        return url
 
     @field_validator("webhooks")
     @classmethod

@@ -17,6 +17,7 @@ from playwright.sync_api import BrowserContext, FilePayload, Page, Request, expe
 from services.protocols.profile import get_profile
 from tests.integration.processes import ROOT
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.machine.webhook_receiver import running_receiver
 from ui.cli.connection import Gateway
 from ui.cli.processes import System
 
@@ -294,6 +295,42 @@ def test_a_version_is_watched_paused_resumed_and_left_alone(page: Page, url: str
     page.locator("#schedule-delete").click()
     expect(schedule).to_contain_text("No schedule is open")
     assert Gateway(url).get("/schedules")["schedules"] == []
+
+
+def test_a_person_is_told_by_a_webhook_and_in_the_browser(page: Page, url: str) -> None:
+    page.add_init_script(
+        """window.told = [];
+        window.Notification = class {
+            static permission = 'granted';
+            static requestPermission() { return Promise.resolve('granted'); }
+            constructor(title) { window.told.push(title); }
+        };"""
+    )
+    with running_receiver() as receiver:
+        page.goto(f"{url}/settings")
+        page.evaluate("localStorage.clear()")
+        page.get_by_label("Webhook or mail address").fill(receiver.url)
+        page.get_by_role("button", name="Tell it").click()
+        expect(page.locator("#signing-secret")).to_contain_text("whsec_")
+        address = receiver.url.removesuffix("/hook")
+        page.get_by_role("button", name=f"Test {address}").click()
+        # Each load shows what the deliveries have come to.
+        expect(page.locator("#notices")).to_contain_text("webhook.test")
+        page.wait_for_function(
+            """async () => (await (await fetch('./api/v1/deliveries')).json()).deliveries.some(
+                (one) => one.event === 'webhook.test' && one.state === 'SUCCEEDED')""",
+            polling=500,
+        )
+        assert "webhook.test" in {json.loads(body)["type"] for _, body in receiver.taken}
+        page.get_by_role("button", name=f"Remove {address}").click()
+        expect(page.get_by_role("button", name=f"Remove {address}")).to_have_count(0)
+    switch = page.locator("#browser-notices")
+    expect(switch).to_have_text("Tell me in this browser")
+    switch.click()
+    expect(switch).to_have_text("Tell me no more in this browser")
+    _import(page, f"{url}/datasets", "dataset-import", "no row")
+    page.wait_for_function("() => window.told.includes('dataset import: failed')", timeout=180_000)
+    page.evaluate("localStorage.clear()")
 
 
 def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:

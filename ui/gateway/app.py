@@ -47,6 +47,7 @@ from ui.openai.shadowing.answers import ShadowAnswers
 from ui.openai.shadowing.shadows import Shadows
 from ui.shared.events import EventStreams
 from ui.shipping.deployments import routes as deployments
+from ui.shipping.notices import routes as notices
 from ui.shipping.shipments import routes as shipments
 from ui.test_runs import routes as test_runs
 from ui.test_suites import routes as test_suites
@@ -129,7 +130,7 @@ def _api() -> APIRouter:
     before = (access.router, models.router, exports.router, diagnoses.router, test_suites.router, datasets.router)
     testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
     said = (feedback.router, comparisons.router)
-    leaving = (shipments.router, deployments.router)
+    leaving = (shipments.router, deployments.router, notices.router)
     for router in (*before, *testing, *said, training_jobs.router, loops.router, schedules.router, *leaving):
         api.include_router(router)
     return api

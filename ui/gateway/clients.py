@@ -13,6 +13,7 @@ from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceSt
 from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceStub
 from drillyard.feedback.v1.loop_pb2 import CreateLoopRequest
 from drillyard.feedback.v1.schedule_pb2 import CreateScheduleRequest
+from drillyard.notice.v1.notice_service_pb2_grpc import NoticeServiceStub
 from drillyard.registry.v1.model_pb2 import DeleteModelVersionRequest
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceStub
@@ -29,6 +30,7 @@ from ui.gateway.settings import GatewaySettings
 if TYPE_CHECKING:
     from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceAsyncStub
     from drillyard.feedback.v1.feedback_service_pb2_grpc import FeedbackServiceAsyncStub
+    from drillyard.notice.v1.notice_service_pb2_grpc import NoticeServiceAsyncStub
     from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceAsyncStub
     from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
     from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceAsyncStub
@@ -39,7 +41,7 @@ _PAGE_SIZE = 500
 
 @dataclass(frozen=True)
 class Clients:
-    """One stub per service, and in `storage` another; calls raise the classes of `services.chassis.errors`."""
+    """One stub per service, others in `storage` and `notice`; calls raise the classes of `services.chassis.errors`."""
 
     registry: RegistryServiceAsyncStub
     test_runner: TestRunnerServiceAsyncStub
@@ -47,6 +49,7 @@ class Clients:
     trainer: TrainerServiceAsyncStub
     feedback: FeedbackServiceAsyncStub
     storage: Mapping[str, StorageServiceAsyncStub]
+    notice: Mapping[str, NoticeServiceAsyncStub]
 
 
 @asynccontextmanager
@@ -67,6 +70,7 @@ async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
             trainer=TrainerServiceStub(channels["trainer"]),
             feedback=FeedbackServiceStub(channels["feedback"]),
             storage={name: StorageServiceStub(channel) for name, channel in channels.items()},
+            notice={name: NoticeServiceStub(channel) for name, channel in channels.items()},
         )
     finally:
         await asyncio.gather(*(channel.close() for channel in channels.values()))

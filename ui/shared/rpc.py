@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from drillyard.evaluator.v1 import evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2
+from drillyard.notice.v1 import notice_service_pb2
 from drillyard.registry.v1 import registry_service_pb2
 from drillyard.storage.v1 import storage_service_pb2
 from drillyard.test_runner.v1 import test_runner_service_pb2
@@ -39,6 +40,7 @@ _FILES = (
     trainer_service_pb2,
     feedback_service_pb2,
     storage_service_pb2,
+    notice_service_pb2,
 )
 _METHODS: dict[str, Any] = {
     f"{service.full_name.split('.')[1]}.{method.name}": method

@@ -8,7 +8,7 @@ from itertools import pairwise
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobState
 from services.chassis.jobs.job import ATTEMPT_EVENT, STATE_EVENT, TRANSITIONS
-from services.chassis.machine.webhooks.delivery import DELIVERY_KIND
+from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND
 from tests.storm.databases import Databases, Row
 from tests.storm.ledger import CANCEL_SENT, CANCELLED, Ledger
 from tests.storm.oracle.judgement import Judgement

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from services.chassis.jobs import JobState
-from services.chassis.machine.webhooks.delivery import DELIVERY_KIND
+from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND
 from tests.storm.databases import Databases
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.stack import SERVICES

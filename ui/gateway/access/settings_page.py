@@ -1,4 +1,4 @@
-"""The page Settings: who I am, and for an admin the keys, the users and what was done last."""
+"""The page Settings: who I am, and for an admin the keys, the users, who is told of jobs, and what was done last."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from starlette.datastructures import FormData
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.gateway.access.access import Access
-from ui.gateway.access.caller import CALL_KEY, ROLES, Caller, Scope
+from ui.gateway.access.caller import CALL_KEY, ROLES, Call, Caller, Scope
 from ui.gateway.access.routes import access_of, caller_of
 from ui.gateway.errors import status_of
-from ui.shared.environment import PAGES, render, stylesheet
+from ui.shared.environment import PAGES, render, script, stylesheet
+from ui.shipping.notices.settings import NOTICE_ACTIONS, notices_section
 
 router = APIRouter(include_in_schema=False)
 _NUM_EVENTS = 20
@@ -31,12 +32,15 @@ async def show_settings(request: Request) -> HTMLResponse:
 @router.post("/settings")
 async def change_settings(request: Request) -> HTMLResponse:
     """Do what one of the page's forms says, and show the page as it is then."""
-    access = access_of(request)
     form = await request.form(max_files=0, max_fields=20)
     action = str(form.get("action", ""))
-    subject = str(form.get("key_id") or form.get("user_id") or "")
-    request.scope[CALL_KEY].action = f"settings {action[:20]} {subject[:40]}"
+    subject = str(form.get("key_id") or form.get("user_id") or form.get("subscription_id") or "")
+    # Where nobody is asked for a login, nothing is noted.
+    request.scope.get(CALL_KEY, Call(caller_of(request), "")).action = f"settings {action[:20]} {subject[:40]}"
     try:
+        if action in NOTICE_ACTIONS:
+            return await _page(request, secret=await NOTICE_ACTIONS[action](request.app.state.clients, form))
+        access = access_of(request)
         if action not in _ACTIONS:
             raise InvalidArgument("The form says nothing that can be done.", "Load the page again.")
         key = await _ACTIONS[action](access, form, caller_of(request))
@@ -78,16 +82,21 @@ _ACTIONS: dict[str, Callable[[Access, FormData, Caller], Awaitable[str]]] = {
 }
 
 
-async def _page(request: Request, *, problem: str = "", key: str = "", status: int = 200) -> HTMLResponse:
+async def _page(
+    request: Request, *, problem: str = "", key: str = "", secret: str = "", status: int = 200
+) -> HTMLResponse:
     caller, access = caller_of(request), request.app.state.access
     facts: dict[str, Any] = {"keys": [], "users": [], "events": []}
     is_admin = access is not None and Scope.ADMIN in caller.scopes
     if is_admin:
         events = await access.log.events(limit=_NUM_EVENTS)
         facts = {"keys": await access.keys(), "users": await access.users(), "events": events}
+    may_tell = Scope.ADMIN in caller.scopes
     page = render(
         "gateway/settings",
         style=Markup(stylesheet()),
+        script=Markup(script()),
+        notices=Markup(await notices_section(request.app.state.clients, secret)) if may_tell else "",
         header=Markup(render("shared/header", pages=PAGES, current="Settings")),
         caller=caller if access is not None else None,
         scopes=", ".join(sorted(caller.scopes)),

@@ -1,4 +1,4 @@
-// What every page does in the browser: times in the person's own zone, and each table and chart as a file.
+// What every page does in the browser: times in the person's own zone, each table and chart as a file, and notices.
 (() => {
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   document.cookie = `drillyard_zone=${encodeURIComponent(zone)}; path=/; max-age=31536000; samesite=lax`;
@@ -117,4 +117,54 @@
     isDue = true;
     setTimeout(() => { isDue = false; look(); }, 50);
   }).observe(document, {childList: true, subtree: true});
+})();
+
+// Notices of the browser: off until a person asks for them on the page Settings, and then shown while a page is open.
+(() => {
+  const SINCE = 'drillyard-notices-since', SHOWN = 'drillyard-notices-shown', EVERY_MS = 15000, MOST_SHOWN = 300;
+  const PAGES = {
+    test_run: 'test-runs?run=', training_job: 'training-jobs?job=', loop: 'loops?loop=', shipment: 'shipments?shipment=',
+    scheduled_run: 'schedules?run=', import: 'models?import=', export: 'models?export=', publication: 'models?publication=',
+    dataset_import: 'datasets?import=', dataset_build: 'datasets?build=', feedback_import: 'feedback?import=',
+  };
+  const canTell = 'Notification' in window && window.isSecureContext;
+  const isOn = () => canTell && Notification.permission === 'granted' && localStorage.getItem(SINCE) !== null;
+  const show = (notice) => {
+    const page = PAGES[notice.kind];
+    if (!page) return;
+    const title = `${notice.kind.replaceAll('_', ' ')}: ${notice.event.split('.')[1]}`;
+    const shown = new Notification(title, {body: notice.sentence || notice.job_id, tag: `${notice.event}/${notice.job_id}`});
+    shown.onclick = () => { window.focus(); window.location.assign(`./${page}${encodeURIComponent(notice.job_id)}`); };
+  };
+  const look = async () => {
+    const answer = await fetch(`./api/v1/notices?since_seconds=${localStorage.getItem(SINCE)}`);
+    if (!answer.ok) return;
+    const {notices} = await answer.json(), before = JSON.parse(localStorage.getItem(SHOWN) || '[]'), seen = new Set(before);
+    const fresh = notices.filter((one) => !seen.has(`${one.event}/${one.job_id}`)).reverse();
+    fresh.forEach(show);
+    if (!fresh.length) return;
+    localStorage.setItem(SHOWN, JSON.stringify([...before, ...fresh.map((one) => `${one.event}/${one.job_id}`)].slice(-MOST_SHOWN)));
+    localStorage.setItem(SINCE, String(Math.floor(Date.parse(notices[0].time) / 1000)));
+  };
+  // Of all open pages one asks.
+  const turn = () => { if (isOn()) navigator.locks.request('drillyard-notices', {ifAvailable: true}, (lock) => lock && look()).catch(() => {}); };
+  turn();
+  setInterval(turn, EVERY_MS);
+
+  const dress = (button) => {
+    button.textContent = isOn() ? 'Tell me no more in this browser' : 'Tell me in this browser';
+    button.setAttribute('aria-pressed', String(isOn()));
+  };
+  document.addEventListener('DOMContentLoaded', () => {
+    const button = document.getElementById('browser-notices');
+    if (!button || !canTell) return;
+    button.hidden = false;
+    document.getElementById('browser-notices-why').hidden = true;
+    dress(button);
+    button.addEventListener('click', async () => {
+      if (isOn()) localStorage.removeItem(SINCE);
+      else if (await Notification.requestPermission() === 'granted') localStorage.setItem(SINCE, String(Math.floor(Date.now() / 1000)));
+      dress(button);
+    });
+  });
 })();

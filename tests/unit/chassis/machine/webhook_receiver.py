@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from services.chassis.machine.webhooks.delivery import signature, signing_key
+from services.chassis.machine.webhooks.signing import signature, signing_key
 from tests.machine import free_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

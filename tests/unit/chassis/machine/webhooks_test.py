@@ -23,8 +23,11 @@ from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
 from services.chassis.machine.webhooks import notices
-from services.chassis.machine.webhooks.delivery import AT_ONCE, DELIVERY_KIND, DeliveryJob, signature, signing_key
-from services.chassis.machine.webhooks.notices import Notices, old_deliveries, wired_notices
+from services.chassis.machine.webhooks.delivery import DeliveryJob
+from services.chassis.machine.webhooks.notices import Notices
+from services.chassis.machine.webhooks.signing import Keys, signature, signing_key
+from services.chassis.machine.webhooks.subscriptions import AT_ONCE, DELIVERY_KIND, Subscriptions
+from services.chassis.machine.webhooks.wiring import old_deliveries, wired_notices
 from services.chassis.settings import ServiceSettings, Webhook
 from tests.fakes.databases import new_database
 from tests.machine import PATIENCE_SECONDS
@@ -49,13 +52,13 @@ class Process:
     def __init__(self, store: SqlJobStore, *webhooks: Webhook, pauses: tuple[float, ...] = (0.0, 0.0)) -> None:
         self.store = store
         self.go_on = asyncio.Event()
-        by_key = {webhook.key: webhook for webhook in webhooks}
+        self.subscriptions = Subscriptions("registry", store, webhooks, lambda webhook: None)
         self.client = open_client()
-        self.notices = Notices(
-            "registry", store, by_key, stuck=timedelta(0), more={"goal": lambda job: [("goal.missed", {"by": 1})]}
-        )
+        more = {"goal": lambda job: [("goal.missed", {"by": 1})]}
+        self.notices = Notices("registry", store, self.subscriptions, stuck=timedelta(0), more=more)
         self.runner = JobRunner(store, owner="one", is_only_owner=True)
-        self.runner.register(DELIVERY_KIND, DeliveryJob(by_key, host_policy(), self.client, pauses).run, limit=8)
+        deliver = DeliveryJob(self.subscriptions.webhook, Keys(host_policy()), self.client, pauses=pauses)
+        self.runner.register(DELIVERY_KIND, deliver.run, limit=8)
         for kind in ("work", "goal"):
             self.runner.register(kind, self._work, limit=8)
 
@@ -68,7 +71,7 @@ class Process:
 
     async def started(self) -> Process:
         """Begin."""
-        await self.notices.begin()
+        await self.subscriptions.all()
         await self.runner.start()
         return self
 
@@ -221,7 +224,11 @@ async def test_deliveries_that_are_due_together_are_sent_so_many_at_once(store: 
 
     webhook = Webhook(url="https://hooks.example/x", secret="hook")
     client = open_client(transport=httpx2.MockTransport(answer))
-    run = DeliveryJob({webhook.key: webhook}, host_policy(), client).run
+
+    async def webhook_of(_key: str) -> Webhook:
+        return webhook
+
+    run = DeliveryJob(webhook_of, Keys(host_policy()), client).run
     job = await store.create(DELIVERY_KIND, "", {"webhook": webhook.key, "message": {}})
     deliveries = [asyncio.create_task(run(JobContext(store, job))) for _ in range(AT_ONCE + 8)]
     async with asyncio.timeout(PATIENCE_SECONDS):
@@ -309,7 +316,7 @@ async def test_a_webhook_that_is_set_no_more_gets_nothing_and_old_deliveries_are
     await process.delivered()
     await process.stop()
     assert [garbage.name async for garbage in old_deliveries(store)] == []
-    monkeypatch.setattr("services.chassis.machine.webhooks.notices._KEPT", timedelta(0))
+    monkeypatch.setattr("services.chassis.machine.webhooks.wiring._KEPT", timedelta(0))
     (old,) = [garbage async for garbage in old_deliveries(store)]
     await old.remove()
     (greeting,) = (await store.list(DELIVERY_KIND))[0]
@@ -337,5 +344,5 @@ def test_a_webhook_that_could_not_be_told_is_refused_at_the_start(
     monkeypatch.setenv("SECRET_SHORT", "whsec_c2hvcnQ=")
     with pytest.raises((ServiceError, ValidationError), match=problem):
         settings = ServiceSettings(webhooks=(webhook,), webhook_hosts=hosts)
-        unused: Any = None
-        wired_notices("registry", settings, unused, unused, {})
+        unused: Any = (None, None)
+        wired_notices("registry", settings, unused, {})
