@@ -12,12 +12,13 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.machine import PATIENCE_SECONDS
+
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "drillyard"
 PROFILES = tuple(sorted(path.stem for path in (CHART / "ci").glob("*.yaml")))
 SERVICES = ("registry", "test-runner", "evaluator", "trainer", "feedback")
 DEPLOYABLES = (*SERVICES, "gateway")
-COMMAND_SECONDS = 100.0
 
 Manifest = dict[str, Any]
 
@@ -57,7 +58,7 @@ def run_program(
     """Run a program of PATH and return how it ended, or skip the test where it is missing."""
     command = [require(program), *arguments]
     return subprocess.run(
-        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=COMMAND_SECONDS, check=False
+        command, env=env, cwd=cwd, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
     )
 
 

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import grpc.aio
 import psutil
 from drillyard.job.v1 import job_pb2
-from drillyard.registry.v1 import artifact_pb2, import_pb2, registry_service_pb2_grpc, test_suite_pb2
+from drillyard.registry.v1 import artifact_pb2, import_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.artifacts import ArtifactStore
@@ -64,7 +64,7 @@ async def tiny_stack(
     write_tiny_model(model, max_positions=max_positions)
     with ExitStack() as ending:
         registry = ending.enter_context(start_service("registry", folder))
-        await import_model(registry, model)
+        await register_model(registry, folder, model)
         suite = await add_suite(registry, folder, "roo_xml/small", cases or core_cases(num_cases))
         stack = TinyStack(folder, registry, suite, ending, settings)
         stack.start_runner()
@@ -87,6 +87,18 @@ async def connected(service: ServiceProcess) -> AsyncIterator[grpc.aio.Channel]:
         yield channel
     finally:
         await channel.close()
+
+
+async def register_model(registry: ServiceProcess, data_dir: Path, folder: Path) -> None:
+    """Register a folder as a version of `MODEL`, without the process that looks through what is imported."""
+    tree = await ArtifactStore((data_dir / "made_up").as_uri()).put_tree(folder)
+    artifact = artifact_pb2.Artifact(uri=tree.uri, digest=tree.digest, size_bytes=tree.size_bytes)
+    kind = model_pb2.MODEL_VERSION_KIND_BASE
+    async with connected(registry) as channel:
+        stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        await stub.CreateModelVersion(
+            model_pb2.CreateModelVersionRequest(request_id=MODEL, model_id=MODEL, kind=kind, artifact=artifact)
+        )
 
 
 async def import_model(registry: ServiceProcess, folder: Path, model_id: str = MODEL) -> str:

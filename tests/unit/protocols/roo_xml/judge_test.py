@@ -1,4 +1,3 @@
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -7,6 +6,7 @@ import pytest
 from services.protocols.cases import Case, Choice, Expected, FreeText, McpServer
 from services.protocols.roo_xml.judge import judge
 from services.protocols.verdict import Cause, LayerName, LayerStatus, Verdict
+from tests.machine import takes_less_than
 
 LIST = Case(
     "c",
@@ -321,10 +321,8 @@ def test_the_client_runs_only_what_its_own_checks_let_through(answer: str, accep
     ],
 )
 def test_hostile_answers_of_a_megabyte_are_judged_in_less_than_two_seconds(piece: str) -> None:
-    started = time.process_time()
-    for answer in (piece * (1_000_000 // len(piece)), piece + piece[-12:] * (1_000_000 // 12)):
-        assert judge(LIST, answer).layers
-    assert time.process_time() - started < 2
+    answers = piece * (1_000_000 // len(piece)), piece + piece[-12:] * (1_000_000 // 12)
+    assert takes_less_than(2, lambda: [judge(LIST, answer) for answer in answers])
 
 
 def test_deep_json_in_arguments_is_bad_json() -> None:

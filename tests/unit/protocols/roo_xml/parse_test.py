@@ -1,5 +1,4 @@
 import random
-import time
 from types import MappingProxyType
 
 import pytest
@@ -14,6 +13,7 @@ from services.protocols.roo_xml.parse import (
     parse,
 )
 from services.protocols.roo_xml.tools import TOOLS
+from tests.machine import takes_less_than
 
 
 def tool(answer: str) -> ToolBlock:
@@ -191,9 +191,7 @@ def test_stray_text_before_the_content_stays_noted_when_the_content_grows() -> N
 )
 def test_hostile_answers_of_a_megabyte_take_less_than_a_second(piece: str) -> None:
     answer = "<write_to_file>" + piece * (1_000_000 // max(2, len(piece)) // 2)
-    started = time.process_time()
-    parse(answer)
-    assert time.process_time() - started < 1
+    assert takes_less_than(1, lambda: parse(answer))
 
 
 def test_parsing_equals_the_automaton_that_it_replaces() -> None:

@@ -135,7 +135,7 @@ def test_a_megabyte_is_dealt_with_whole(family: str) -> None:
     assert spent < 20
 
 
-@pytest.mark.parametrize("char", ["a", "é", "\U0001f389", "<", "\0"])
+@pytest.mark.parametrize("char", ["a", "\U0001f389", "<"])
 def test_a_hundred_megabytes_are_refused_at_once(char: str) -> None:
     answer = char * 100_000_000
     start = time.process_time()

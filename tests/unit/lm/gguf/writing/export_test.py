@@ -106,7 +106,9 @@ def test_what_lies_otherwise_in_a_folder_is_written_too_with_an_adapter(tmp_path
 
 @pytest.mark.parametrize("number", ["Q8_0", "Q4_K_M"])
 def test_a_mixtures_experts_are_quantised_each(tmp_path: Path, number: str) -> None:
-    sizes = {"hidden_size": 256, "moe_intermediate_size": 256, "num_attention_heads": 4, "head_dim": 64}
+    # Rows of 256 numbers, which is what a block of Q4_K has.
+    sizes = {"hidden_size": 256, "moe_intermediate_size": 256, "num_attention_heads": 2, "head_dim": 32}
+    sizes |= {"num_hidden_layers": 1, "num_experts": 2}
     write_folder(tmp_path / "base", "qwen3_moe", **MODELS["qwen3_moe"][1] | sizes)
     export_gguf(tmp_path / "base", tmp_path / "out", number)
     tensors = {tensor.name: tensor for tensor in GGUFReader(tmp_path / "out" / MODEL_FILE).tensors}

@@ -20,10 +20,16 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
 NEW_TOKENS = 6
 PROMPTS = (
-    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad", "Japan", "Kenya")),
-    *(f"A {thing} is" for thing in ("river", "star", "violin", "parser", "kettle")),
-    *("def add_1(x):", "Once upon a time", "1 2 3 4", "<read_file>", "import os", "SELECT name FROM", "#include <"),
-    *("The first step is to", "To make bread you need", '{"path": "src/'),
+    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad")),
+    *(
+        "A river is",
+        "def add_1(x):",
+        "Once upon a time",
+        "1 2 3 4",
+        "<read_file>",
+        "SELECT name FROM",
+        '{"path": "src/',
+    ),
 )
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
 
