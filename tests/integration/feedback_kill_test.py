@@ -45,8 +45,7 @@ POINTS = [
     *(f"{name}:{point}" for point in ("answer", "watch") for name in GUARDRAIL_0),
     *("0/probe_suite:answer", "0/probe:answer", "0/probe_evaluate:answer", "0/probe:watch", "0/probe_evaluate:watch"),
     *("0/dataset:answer", "0/train:answer", "0/train:watch"),
-    *("1/test:answer", "1/evaluate:answer", "1/test:watch", "1/evaluate:watch"),
-    *("1/guardrail-0:answer", "1/guardrail-0-evaluate:watch"),
+    *("1/test:answer", "1/evaluate:watch", "1/guardrail-0:answer"),
 ]
 SPEC = loop_pb2.LoopSpec(
     model_version_id="tiny",

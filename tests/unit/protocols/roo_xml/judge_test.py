@@ -322,7 +322,7 @@ def test_the_client_runs_only_what_its_own_checks_let_through(answer: str, accep
 )
 def test_hostile_answers_of_a_megabyte_are_judged_in_less_than_two_seconds(piece: str) -> None:
     answers = piece * (1_000_000 // len(piece)), piece + piece[-12:] * (1_000_000 // 12)
-    assert takes_less_than(2, lambda: [judge(LIST, answer) for answer in answers])
+    assert takes_less_than(2, lambda: [judge(LIST, answer).layers[0] for answer in answers])
 
 
 def test_deep_json_in_arguments_is_bad_json() -> None:
