@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections import Counter
 from collections.abc import AsyncIterator
@@ -35,6 +36,7 @@ from tests.integration.tiny_stack import (
     create_run,
     finished_run,
     get_run,
+    held,
     tiny_stack,
     transcripts,
 )
@@ -110,6 +112,12 @@ async def first_counts(stub: Evaluator, evaluation_id: str) -> None:
             return
 
 
+async def all_counts(stub: Evaluator, evaluation_id: str) -> list[int]:
+    """Return how many verdicts there were each time that this was told."""
+    responses = watch(stub, evaluation_id)
+    return [response.counts.num_cases async for response in responses if response.HasField("counts")]
+
+
 async def finished(stub: Evaluator, evaluation_id: str) -> evaluation_pb2.Evaluation:
     async for _ in watch(stub, evaluation_id):
         pass
@@ -139,8 +147,9 @@ async def test_an_evaluation_goes_on_after_its_service_was_killed(stack: TinySta
     async with evaluator(stack) as first:
         run = await create_run(first.runs, "evaluator-killed", test_suite_version_id=stack.suite)
         created = await create(first.evaluations, run.test_run_id)
-        await first_counts(first.evaluations, created.evaluation_id)
-        first.service.kill()
+        async with held(first.runs, stack.runner, run.test_run_id):
+            await first_counts(first.evaluations, created.evaluation_id)
+            first.service.kill()
     async with evaluator(stack) as second:
         done = await finished(second.evaluations, created.evaluation_id)
         assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
@@ -154,10 +163,10 @@ async def test_an_evaluation_goes_on_after_its_service_was_killed(stack: TinySta
 async def test_a_run_that_is_still_going_is_followed_and_judged_as_the_library_judges(services: Services) -> None:
     run = await create_run(services.runs, "followed", test_suite_version_id=services.stack.suite)
     created = await create(services.evaluations, run.test_run_id)
-    counts = []
-    async for response in watch(services.evaluations, created.evaluation_id):
-        if response.HasField("counts"):
-            counts.append(response.counts.num_cases)
+    counting = asyncio.ensure_future(all_counts(services.evaluations, created.evaluation_id))
+    async with held(services.runs, services.stack.runner, run.test_run_id):
+        await first_counts(services.evaluations, created.evaluation_id)
+    counts = await counting
     done = await finished(services.evaluations, created.evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
     assert len(counts) > 1 and counts == sorted(counts) and counts[-1] == NUM_CASES
@@ -322,8 +331,9 @@ async def test_the_service_is_small(services: Services) -> None:
 async def test_an_evaluation_outlives_a_kill_of_the_test_runner_that_it_follows(services: Services) -> None:
     run = await create_run(services.runs, "runner-killed", test_suite_version_id=services.stack.suite)
     created = await create(services.evaluations, run.test_run_id)
-    await first_counts(services.evaluations, created.evaluation_id)
-    services.stack.runner.kill()
+    async with held(services.runs, services.stack.runner, run.test_run_id):
+        await first_counts(services.evaluations, created.evaluation_id)
+        services.stack.runner.kill()
     services.stack.start_runner()
     done = await finished(services.evaluations, created.evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error

@@ -28,7 +28,7 @@ from tests.integration.tiny_stack import (
     create_run,
     finished_run,
     get_run,
-    stored_windows,
+    held,
     tiny_stack,
     transcripts,
     watch_run,
@@ -130,10 +130,11 @@ async def test_a_run_goes_on_after_its_service_was_killed_and_ends_the_same(stub
     was_killed = False
     async for response in follow(watch, lambda item: item.event.sequence, peer="the test runner"):
         sequences.append(response.event.sequence)
-        if not was_killed and (so_far := await get_run(stub, run.test_run_id)).num_transcripts:
-            assert so_far.num_transcripts < NUM_CASES
-            worker = await a_worker(running.service)
-            running.service.kill()
+        if not was_killed:
+            async with held(stub, running.service, run.test_run_id) as so_far:
+                assert so_far.num_transcripts < NUM_CASES
+                worker = await a_worker(running.service)
+                running.service.kill()
             worker.wait(PATIENCE_SECONDS)
             running.stack.start_runner()
             was_killed = True
@@ -146,8 +147,8 @@ async def test_a_run_goes_on_after_its_service_was_killed_and_ends_the_same(stub
 
 async def test_a_window_whose_worker_was_killed_is_run_again(stub: TestRunner, running: Running) -> None:
     run = await create_run(stub, "worker-killed", test_suite_version_id=running.suite)
-    await stored_windows(stub, run.test_run_id, WINDOW_SIZE)
-    (await a_worker(running.service)).kill()
+    async with held(stub, running.service, run.test_run_id):
+        (await a_worker(running.service)).kill()
     messages = [event.message.text async for event in watch_run(stub, run.test_run_id) if event.type == "message"]
     done = await get_run(stub, run.test_run_id)
     assert done.job.state == job_pb2.JOB_STATE_SUCCEEDED, done.job.error
@@ -167,9 +168,9 @@ async def test_a_watcher_is_told_each_phase(stub: TestRunner, running: Running) 
 
 async def test_a_cancelled_run_leaves_its_worker_to_the_next(stub: TestRunner, running: Running) -> None:
     run = await create_run(stub, "cancelled", test_suite_version_id=running.suite)
-    stored = await stored_windows(stub, run.test_run_id, WINDOW_SIZE)
-    assert stored.job.state not in FINAL_STATES
-    await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
+    async with held(stub, running.service, run.test_run_id) as stored:
+        assert stored.job.state not in FINAL_STATES
+        await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
     done = await finished_run(stub, run.test_run_id)
     assert done.job.state == job_pb2.JOB_STATE_CANCELLED
     last = await create_run(stub, "after-cancelled", test_suite_version_id=running.suite)
@@ -180,8 +181,8 @@ async def test_a_cancelled_run_leaves_its_worker_to_the_next(stub: TestRunner, r
 
 async def test_no_worker_outlives_a_stopped_service(stub: TestRunner, running: Running) -> None:
     run = await create_run(stub, "stopped", test_suite_version_id=running.suite)
-    await stored_windows(stub, run.test_run_id, WINDOW_SIZE)
-    worker = await a_worker(running.service)
+    async with held(stub, running.service, run.test_run_id):
+        worker = await a_worker(running.service)
     assert running.service.stop() == 0
     assert not worker.is_running()
     running.stack.start_runner()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -205,6 +205,37 @@ def workers(service: ServiceProcess) -> list[psutil.Process]:
     """Return the generation workers of a test runner."""
     children = psutil.Process(service.process.pid).children(recursive=True)
     return [child for child in children if "services.lm.worker" in command_of(child)]
+
+
+@asynccontextmanager
+async def held(
+    stub: TestRunner, service: ServiceProcess, run_id: str, least: int = 1
+) -> AsyncIterator[test_run_pb2.TestRun]:
+    """Hold a run for the length of a block, once it has stored at least so many transcripts: its workers stand still.
+
+    They are let go for moments only until then, so that the run is not over before anyone has seen it half done.
+    """
+    stopped: list[psutil.Process] = []
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await a_worker(service)
+            while True:
+                stopped = workers(service)
+                _each(stopped, psutil.Process.suspend)
+                run = await get_run(stub, run_id)
+                if run.num_transcripts >= least:
+                    break
+                _each(stopped, psutil.Process.resume)
+                await asyncio.sleep(0.05)
+        yield run
+    finally:
+        _each(stopped, psutil.Process.resume)
+
+
+def _each(processes: Sequence[psutil.Process], act: Callable[[psutil.Process], None]) -> None:
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            act(process)
 
 
 async def a_worker(service: ServiceProcess) -> psutil.Process:

@@ -26,8 +26,8 @@ from tests.unit.test_runner.diagnosis.llama_server_test import serving
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
-CASES = [case for case in get_profile("roo_xml").draw(3, 90) if 1 < case.max_turns < 7][:2]
-GREEDY = test_run_pb2.Sampling(max_new_tokens=16)
+CASES = [case for case in get_profile("roo_xml").draw(3, 90) if 1 < case.max_turns < 7][:1]
+GREEDY = test_run_pb2.Sampling(max_new_tokens=8)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

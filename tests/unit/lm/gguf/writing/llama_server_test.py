@@ -18,7 +18,7 @@ from tests.unit.lm.real_model_test import weights
 
 pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
-NEW_TOKENS = 6
+NEW_TOKENS = 4
 PROMPTS = (
     *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad")),
     *(
