@@ -37,6 +37,7 @@ from tests.integration.tiny_stack import (
     finished_run,
     get_run,
     held,
+    standing_still,
     tiny_stack,
     transcripts,
 )
@@ -265,8 +266,9 @@ async def test_runs_of_different_specs_are_not_compared(services: Services, name
 
 
 async def test_a_run_cancelled_before_its_first_answer_fails_its_evaluation(services: Services) -> None:
-    run = await create_run(services.runs, "cancelled", test_suite_version_id=services.stack.suite)
-    await services.runs.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
+    with standing_still(services.stack.runner):
+        run = await create_run(services.runs, "cancelled", test_suite_version_id=services.stack.suite)
+        await services.runs.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
     assert (await finished_run(services.runs, run.test_run_id)).num_transcripts == 0
     done = await finished(services.evaluations, (await create(services.evaluations, run.test_run_id)).evaluation_id)
     assert done.job.state == job_pb2.JOB_STATE_FAILED

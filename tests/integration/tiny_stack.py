@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -228,6 +228,17 @@ async def held(
                 _each(stopped, psutil.Process.resume)
                 await asyncio.sleep(0.05)
         yield run
+    finally:
+        _each(stopped, psutil.Process.resume)
+
+
+@contextmanager
+def standing_still(service: ServiceProcess) -> Iterator[None]:
+    """Keep what generates from doing anything for the length of a block."""
+    stopped = workers(service)
+    _each(stopped, psutil.Process.suspend)
+    try:
+        yield
     finally:
         _each(stopped, psutil.Process.resume)
 

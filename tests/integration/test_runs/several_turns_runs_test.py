@@ -24,6 +24,7 @@ from tests.integration.tiny_stack import (
     finished_run,
     get_run,
     held,
+    standing_still,
     tiny_stack,
     transcripts,
     watch_run,
@@ -117,9 +118,9 @@ async def test_the_throughput_mode_stores_every_case_once(stub: TestRunner, stac
 
 
 async def test_a_paused_run_goes_on_when_it_is_resumed(stub: TestRunner, stack: TinyStack) -> None:
-    made = await create_run(stub, "paused", test_suite_version_id=stack.suite, **SPEC)
-    wanted = test_run_pb2.PauseTestRunRequest(test_run_id=made.test_run_id)
-    await stub.PauseTestRun(wanted)
+    with standing_still(stack.runner):
+        made = await create_run(stub, "paused", test_suite_version_id=stack.suite, **SPEC)
+        await stub.PauseTestRun(test_run_pb2.PauseTestRunRequest(test_run_id=made.test_run_id))
     async for event in watch_run(stub, made.test_run_id):
         if event.state.state == job_pb2.JOB_STATE_PAUSED:
             break
