@@ -113,7 +113,7 @@ class _UnaryCalls(grpc.aio.UnaryUnaryClientInterceptor):
     ) -> Any:
         timeout = (client_call_details.timeout or self._deadline_seconds) * _deadline_factor.get()
         end = time.monotonic() + timeout
-        attempts = _RETRIES if _method_name(client_call_details).startswith(_IDEMPOTENT_PREFIXES) else 0
+        attempts = _RETRIES if method_name(client_call_details).startswith(_IDEMPOTENT_PREFIXES) else 0
         for attempt in range(attempts + 1):
             details = _with(client_call_details, max(end - time.monotonic(), 0.001), self._token)
             call = await continuation(details, request)
@@ -276,7 +276,8 @@ def _with(
     return grpc.aio.ClientCallDetails(details.method, timeout, metadata, details.credentials, details.wait_for_ready)
 
 
-def _method_name(details: grpc.aio.ClientCallDetails) -> str:
+def method_name(details: grpc.aio.ClientCallDetails) -> str:
+    """Return the name of the RPC that is called, without its service."""
     method = details.method.decode() if isinstance(details.method, bytes) else details.method
     return method.rsplit("/", 1)[-1]
 

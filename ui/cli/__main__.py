@@ -16,6 +16,7 @@ from ui.evaluations.feedback import commands as feedback
 from ui.evaluations.feedback import session_commands as sessions
 from ui.evaluations.judge import judge
 from ui.gateway.access import commands as access
+from ui.gateway.access.workspaces import commands as workspaces
 from ui.loops import commands as loops
 from ui.loops.decision_commands import add_decision_commands
 from ui.loops.report_commands import report
@@ -69,6 +70,7 @@ app.add_typer(deployments.aliases_app, name="aliases")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(access.app, name="keys")
 app.add_typer(access.users_app, name="users")
+app.add_typer(workspaces.app, name="workspaces")
 
 
 def main() -> None:

@@ -21,10 +21,13 @@ from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
 from ui.evaluations.feedback import routes as feedback
 from ui.gateway import garbage, reference
-from ui.gateway.access import login, settings_page
 from ui.gateway.access import routes as access
+from ui.gateway.access import settings_page
 from ui.gateway.access.door import Door
+from ui.gateway.access.login import routes as login
 from ui.gateway.access.opening import open_access
+from ui.gateway.access.workspaces import routes as workspaces
+from ui.gateway.access.workspaces.quotas import Quotas
 from ui.gateway.clients import open_clients
 from ui.gateway.errors import PROBLEM_RESPONSE, install_error_responses
 from ui.gateway.middleware.headers import SecurityHeaders
@@ -102,7 +105,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     settings: GatewaySettings = app.state.settings
     async with AsyncExitStack() as stack:
         app.state.access = await stack.enter_async_context(open_access(settings))
-        app.state.clients = await stack.enter_async_context(open_clients(settings))
+        app.state.quotas = Quotas(app.state.access.workspaces) if app.state.access else None
+        app.state.clients = await stack.enter_async_context(open_clients(settings, app.state.quotas))
         app.state.served_models = ServedModels(app.state.clients)
         app.state.event_streams = EventStreams(settings.max_event_streams)
         folder = settings.data_dir.resolve() / "gateway"
@@ -128,7 +132,7 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 def _api() -> APIRouter:
     api = APIRouter(responses={"default": PROBLEM_RESPONSE})
     before = (access.router, models.router, exports.router, diagnoses.router, test_suites.router, datasets.router)
-    testing = (garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
+    testing = (workspaces.router, garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
     said = (feedback.router, comparisons.router)
     leaving = (shipments.router, deployments.router, notices.router)
     for router in (*before, *testing, *said, training_jobs.router, loops.router, schedules.router, *leaving):

@@ -19,12 +19,14 @@ from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceStub
 from drillyard.storage.v1.storage_service_pb2_grpc import StorageServiceStub
 from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceStub
 from drillyard.trainer.v1.trainer_service_pb2_grpc import TrainerServiceStub
+from drillyard.usage.v1.usage_service_pb2_grpc import UsageServiceStub
 
-from services.chassis.channel import open_channel
+from services.chassis.channel import method_name, open_channel
 from services.chassis.errors import PermissionDenied
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.machine.tls import TlsFolder
 from ui.gateway.access.caller import Caller, Scope, known_caller
+from ui.gateway.access.workspaces.quotas import Quotas
 from ui.gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
@@ -53,19 +55,27 @@ class Clients:
 
 
 @asynccontextmanager
-async def open_clients(settings: GatewaySettings) -> AsyncIterator[Clients]:
-    """Open a channel to each service for as long as the block lasts; connecting happens on the first call."""
+async def open_clients(settings: GatewaySettings, quotas: Quotas | None = None) -> AsyncIterator[Clients]:
+    """Open a channel to each service for as long as the block lasts; connecting happens on the first call.
+
+    What is made by these channels keeps `quotas`.
+    """
     token = ServiceToken(settings.token_file) if settings.token_file else None
     tls = TlsFolder(settings.tls_dir) if settings.tls_dir else None
-    guards = [CallGuard()] if settings.authentication == "on" else []
+    guards = [CallGuard(quotas)] if settings.authentication == "on" else []
     channels = {
         name: open_channel(getattr(settings, f"{name}_address"), token=token, tls=tls, interceptors=guards)
         for name in ("registry", "test_runner", "evaluator", "trainer", "feedback")
     }
+    test_runner = TestRunnerServiceStub(channels["test_runner"])
+    if quotas is not None:
+        quotas.services = {name: UsageServiceStub(channel) for name, channel in channels.items()}
+        # Interceptors see no streams of ours.
+        test_runner.Generate = quotas.admitted(test_runner.Generate)  # type: ignore[assignment]
     try:
         yield Clients(
             registry=RegistryServiceStub(channels["registry"]),
-            test_runner=TestRunnerServiceStub(channels["test_runner"]),
+            test_runner=test_runner,
             evaluator=EvaluatorServiceStub(channels["evaluator"]),
             trainer=TrainerServiceStub(channels["trainer"]),
             feedback=FeedbackServiceStub(channels["feedback"]),
@@ -98,12 +108,16 @@ async def every(call: Callable[[Any], Awaitable[Any]], request: Any, field: str,
 class CallGuard(grpc.aio.UnaryUnaryClientInterceptor):
     """Stands between a gateway that asks for a login and its services, where routes and pages come together."""
 
+    def __init__(self, quotas: Quotas | None) -> None:
+        self._quotas = quotas
+
     async def intercept_unary_unary(
         self, continuation: Callable[..., Awaitable[Any]], client_call_details: grpc.aio.ClientCallDetails, request: Any
     ) -> Any:
         """Pass a call on.
 
         Raises:
+            FailedPrecondition, Unavailable: The quotas of the caller's workspace are not known now.
             PermissionDenied: It does more than the rule of its route or page event asks for, and the caller may not.
         """
         caller = known_caller.get()
@@ -113,7 +127,10 @@ class CallGuard(grpc.aio.UnaryUnaryClientInterceptor):
         if alias := alias_of(request):
             next_step = "Leave the alias of the candidate empty, or ask the gateway's admin."
             _refuse_without(caller, Scope.PUBLISH, f"Moving the alias {alias[:64]!r}", next_step)
-        return await continuation(client_call_details, request)
+        if self._quotas is None:
+            return await continuation(client_call_details, request)
+        async with self._quotas.told(method_name(client_call_details)):
+            return await continuation(client_call_details, request)
 
 
 def _refuse_without(caller: Caller, scope: Scope, act: str, next_step: str) -> None:

@@ -38,6 +38,9 @@ class GatewaySettings(BaseSettings):
     oidc_groups_claim: str = "groups"
     oidc_name_claim: str = Field(default="sub", description="What people are called by; it must be theirs for ever.")
     oidc_roles: dict[str, str] = Field(default={}, description="Role of each of the provider's groups.")
+    oidc_workspaces: dict[str, str] = Field(
+        default={}, description="Workspace of each of the provider's groups; who is in none of them is in `default`."
+    )
     calls_per_minute: int = Field(default=6000, ge=0, description="How often a caller may ask; 0: without a limit.")
     audit_days: float = Field(default=365.0, ge=1, le=3650, description="The audit log goes back so far.")
     metrics_host: str = "127.0.0.1"

@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from services.chassis.errors import FailedPrecondition, ResourceExhausted, ServiceError
+from services.chassis.errors import FailedPrecondition, QuotaExceeded, ResourceExhausted, ServiceError
 from ui.gateway import errors as gateway_errors
 from ui.gateway.errors import STATUS_OF, retry_headers, sentence_of, service_error_response, status_of
 from ui.gateway.middleware.bodies import JsonRoute
@@ -187,4 +187,5 @@ def _service_error(error: ServiceError) -> OpenAIError:
     field = error.fields.get("field", "")
     name = _NAME_OF.get(field, "")
     text = str(error).replace(field, name) if name else str(error)
-    return OpenAIError(text, status=status_of(error, _STATUS_OF), code=error.code.lower(), param=name)
+    code = "insufficient_quota" if isinstance(error, QuotaExceeded) else error.code.lower()
+    return OpenAIError(text, status=status_of(error, _STATUS_OF), code=code, param=name)

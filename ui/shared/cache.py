@@ -12,8 +12,7 @@ from typing import Any, TypeVar
 from fastapi import FastAPI
 
 from services.chassis.errors import ServiceError
-from services.chassis.machine.caller import current_caller
-from ui.gateway.access.caller import CALL_KEY, NOBODY, Call, Caller, known_caller
+from ui.gateway.access.caller import CALL_KEY, NOBODY, Call, Caller, ask_for
 from ui.gateway.clients import Clients
 from ui.shared.environment import render
 
@@ -48,9 +47,7 @@ class ServiceCache:
     @property
     def clients(self) -> Clients:
         """The stubs that the application opened at its start; services are told who triggered the event."""
-        caller = _caller_of_event()
-        current_caller.set(caller.name)
-        known_caller.set(caller)
+        ask_for(_caller_of_event())
         clients: Clients = self.app.state.clients
         return clients
 

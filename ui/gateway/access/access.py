@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from services.chassis.errors import InvalidArgument
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from ui.gateway.access.accounts import ApiKey, Session, User
 from ui.gateway.access.audit import AuditLog
 from ui.gateway.access.caller import EVERY_SCOPE, ROLES, Caller, Scope
@@ -29,10 +30,11 @@ from ui.gateway.access.secrets import (
     token_for,
     unsigned,
 )
+from ui.gateway.access.workspaces.workspaces import Workspaces
 from ui.gateway.errors import Unauthenticated
 
 if TYPE_CHECKING:
-    from ui.gateway.access.oidc import OidcProvider
+    from ui.gateway.access.login.oidc import OidcProvider
     from ui.gateway.access.store.accounts import SqlAccounts
 
 K = TypeVar("K")
@@ -59,6 +61,7 @@ class Access:
         self._store, self._admin_key, self.log = store, admin_key, log
         self._signing_key = derived_key(admin_key, "sessions")
         self.provider: OidcProvider | None = None
+        self.workspaces: Workspaces
         self._cache_key = secrets.token_bytes(32)
         self._hasher = SecretHasher()
         self._keys: dict[str, ApiKey] = {}
@@ -82,7 +85,7 @@ class Access:
             raise Unauthenticated("The key is not one of this gateway.", "Ask its admin for a key.")
         _refuse_ended(key)
         self.log.note_use(key.key_id)
-        return Caller(f"key:{key.key_id}", frozenset(key.scopes))
+        return Caller(f"key:{key.key_id}", frozenset(key.scopes), key.workspace_id)
 
     async def caller_of_session(self, token: str) -> Caller:
         """Return who has logged in with the session of a token.
@@ -99,7 +102,7 @@ class Access:
             if key is None:
                 raise Unauthenticated("The session's key is gone.", _NEXT_STEP)
             _refuse_ended(key)
-        return Caller(session.caller, frozenset(session.scopes))
+        return Caller(session.caller, frozenset(session.scopes), session.workspace_id)
 
     async def caller_of_password(self, user_id: str, password: str) -> Caller:
         """Return the user of a name and a password; which of the two is wrong, neither answer nor time tells.
@@ -111,14 +114,17 @@ class Access:
         is_right = await self._hasher.is_hash_of(user.password_hash if user else "", password[:_MAX_PASSWORD])
         if user is None or not is_right:
             raise Unauthenticated("Name and password do not go together.", "Try again, or ask the gateway's admin.")
-        return Caller(f"user:{user.user_id}", ROLES[user.role])
+        return Caller(f"user:{user.user_id}", ROLES[user.role], user.workspace_id)
 
-    async def create_user(self, user_id: str, role: str, password: str, *, creator: Caller) -> User:
+    async def create_user(
+        self, user_id: str, role: str, password: str, *, creator: Caller, workspace_id: str = DEFAULT_WORKSPACE
+    ) -> User:
         """Add a user.
 
         Raises:
             AlreadyExists: There is one of that name.
             InvalidArgument: Name or role is none, or the password is too short or too long.
+            NotFound: There is no such workspace.
         """
         if not _NAME.fullmatch(user_id):
             raise InvalidArgument(f"{user_id!r} is no name of a user.", _NAME_HINT, field="user_id")
@@ -130,8 +136,9 @@ class Access:
                 f"Use {_MIN_PASSWORD} to {_MAX_PASSWORD} characters.",
                 field="password",
             )
+        await self._check_workspace(workspace_id)
         password_hash = await self._hasher.hash_of(password)
-        user = User(user_id, role, password_hash, creator.name, datetime.now(UTC))
+        user = User(user_id, role, password_hash, creator.name, datetime.now(UTC), workspace_id)
         await self._store.add_user(user)
         return user
 
@@ -152,7 +159,10 @@ class Access:
         """Return the token of a new session of a caller."""
         token, now = token_for(self._signing_key), datetime.now(UTC)
         scopes = tuple(sorted(caller.scopes))
-        await self._store.add_session(Session(digest_of(token), caller.name, scopes, now, now + _SESSION_TIME))
+        ends = now + _SESSION_TIME
+        await self._store.add_session(
+            Session(digest_of(token), caller.name, scopes, now, ends, workspace_id=caller.workspace_id)
+        )
         return token
 
     async def log_out(self, token: str) -> None:
@@ -162,13 +172,20 @@ class Access:
             self._forget()
 
     async def create_key(
-        self, key_id: str, scopes: Iterable[Scope], *, expire_time: datetime | None, creator: Caller
+        self,
+        key_id: str,
+        scopes: Iterable[Scope],
+        *,
+        expire_time: datetime | None,
+        creator: Caller,
+        workspace_id: str = DEFAULT_WORKSPACE,
     ) -> tuple[ApiKey, str]:
         """Make a key, and return it with its text, which is told this once.
 
         Raises:
             AlreadyExists: A key has, or had, its id.
             InvalidArgument: The id has no such form, there is no scope, or the key would have expired.
+            NotFound: There is no such workspace.
         """
         if not _NAME.fullmatch(key_id) or f"key:{key_id}" == ADMIN:
             raise InvalidArgument(f"{key_id!r} is no name of a key.", _NAME_HINT, field="key_id")
@@ -177,9 +194,17 @@ class Access:
         now = datetime.now(UTC)
         if expire_time is not None and expire_time <= now:
             raise InvalidArgument("The key would have expired.", "Give a time to come.", field="expire_time")
+        await self._check_workspace(workspace_id)
         text, secret = new_key(key_id)
         key = ApiKey(
-            key_id, unique, await self._hasher.hash_of(secret), excerpt_of(secret), creator.name, now, expire_time
+            key_id=key_id,
+            scopes=unique,
+            secret_hash=await self._hasher.hash_of(secret),
+            excerpt=excerpt_of(secret),
+            creator=creator.name,
+            create_time=now,
+            expire_time=expire_time,
+            workspace_id=workspace_id,
         )
         await self._store.add_key(key)
         self._forget()
@@ -197,6 +222,10 @@ class Access:
         """
         await self._store.revoke_key(key_id, datetime.now(UTC))
         self._forget()
+
+    async def _check_workspace(self, workspace_id: str) -> None:
+        if workspace_id != DEFAULT_WORKSPACE:
+            await self.workspaces.get(workspace_id)
 
     def _forget(self) -> None:
         """Read everything anew from now on, since something was changed; what is being read is of before."""

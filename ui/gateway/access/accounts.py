@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from ui.gateway.access.caller import Scope
 
 
@@ -19,6 +20,7 @@ class ApiKey:
         excerpt: 16 bits of the secret's digest.
         creator: Name of the caller who made it.
         expire_time: From then on it is refused; None: never.
+        workspace_id: To which belongs what is made with it.
     """
 
     key_id: str
@@ -30,6 +32,7 @@ class ApiKey:
     expire_time: datetime | None = None
     last_use_time: datetime | None = None
     revoke_time: datetime | None = None
+    workspace_id: str = DEFAULT_WORKSPACE
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,7 @@ class User:
         role: One of `ROLES`.
         password_hash: By argon2.
         creator: Name of the caller who added them.
+        workspace_id: To which belongs what they make.
     """
 
     user_id: str
@@ -48,6 +52,7 @@ class User:
     password_hash: str
     creator: str
     create_time: datetime
+    workspace_id: str = DEFAULT_WORKSPACE
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ class Session:
         caller: Name of who logged in; a session ends with the key or user of that name.
         scopes: What it allows.
         expire_time: When it ends by itself.
+        workspace_id: To which belongs what is made with it.
     """
 
     token_digest: str
@@ -66,6 +72,7 @@ class Session:
     scopes: tuple[Scope, ...]
     create_time: datetime
     expire_time: datetime
+    workspace_id: str = DEFAULT_WORKSPACE
 
 
 @dataclass(frozen=True)

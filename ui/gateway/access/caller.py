@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import quote
 
+from services.chassis.machine.caller import DEFAULT_WORKSPACE, current_caller, current_workspace
+
 CALL_KEY = "drillyard.call"
 """Under this key the door leaves a `Call` in the scope of a request."""
 
@@ -39,10 +41,12 @@ class Caller:
     Attributes:
         name: Kind and id, such as `key:ci` or `user:ann`.
         scopes: What they may do.
+        workspace_id: To which belongs what they make.
     """
 
     name: str
     scopes: frozenset[Scope]
+    workspace_id: str = DEFAULT_WORKSPACE
 
     def may(self, allowed: frozenset[Scope]) -> bool:
         """Return whether they have one of the scopes that a rule names."""
@@ -52,6 +56,13 @@ class Caller:
 NOBODY = Caller("", frozenset())
 known_caller: ContextVar[Caller] = ContextVar("known_caller", default=NOBODY)
 """For whom the gateway asks its services; `NOBODY`, who may do nothing, where it asks them by itself."""
+
+
+def ask_for(caller: Caller) -> None:
+    """Ask the services for a caller, in their workspace, until the end of this task."""
+    known_caller.set(caller)
+    current_caller.set(caller.name)
+    current_workspace.set(caller.workspace_id)
 
 
 def printable(text: str) -> str:

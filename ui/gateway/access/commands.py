@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_table, show
 
 app = typer.Typer(help="Keys of a gateway that asks for one.")
 users_app = typer.Typer(help="People who log in by name and password.")
+WorkspaceOption = Annotated[str, typer.Option("--workspace", help="To which belongs what is made.")]
 UserArgument = Annotated[str, typer.Argument(help="Name of the user.")]
 KeyArgument = Annotated[str, typer.Argument(help="Name of the key.")]
 
@@ -23,10 +25,12 @@ def create(
     ],
     common: Common,
     expire_days: Annotated[float, typer.Option(help="Valid for so many days; 0: for ever.", min=0, max=3650)] = 90,
+    workspace_id: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Make a key, and print it this once."""
     with connected(common) as gateway:
-        made = gateway.post("/api-keys", {"key_id": key_id, "scopes": scopes, "expire_days": expire_days})
+        body = {"key_id": key_id, "scopes": scopes, "expire_days": expire_days, "workspace_id": workspace_id}
+        made = gateway.post("/api-keys", body)
         show(made, as_json=common.as_json, table=lambda: print(made["key"]))
 
 
@@ -39,6 +43,7 @@ def list_keys(common: Common) -> None:
         rows = [
             (
                 key["key_id"],
+                key["workspace_id"],
                 ", ".join(key["scopes"]),
                 key["creator"],
                 key["last_use_time"] or "never",
@@ -46,7 +51,7 @@ def list_keys(common: Common) -> None:
             )
             for key in keys
         ]
-        columns = ("key", "scopes", "made by", "last used", "ends")
+        columns = ("key", "workspace", "scopes", "made by", "last used", "ends")
         none = "There are no keys yet. Make one with `drillyard keys create NAME --scope read`."
         show(keys, as_json=common.as_json, table=lambda: print_table("Keys", columns, rows, empty=none))
 
@@ -64,12 +69,14 @@ def create_user(
     user_id: UserArgument,
     common: Common,
     role: Annotated[str, typer.Option(help="viewer, reviewer, trainer, publisher or admin.")] = "viewer",
+    workspace_id: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
     """Add a user, who logs in by name and password; that is asked for."""
     # Everybody on this machine can read the options of a command.
     password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
     with connected(common) as gateway:
-        added = gateway.post("/users", {"user_id": user_id, "role": role, "password": password})["user"]
+        body = {"user_id": user_id, "role": role, "password": password, "workspace_id": workspace_id}
+        added = gateway.post("/users", body)["user"]
         show(added, as_json=common.as_json, table=lambda: print(f"{user_id} may log in as {role}."))
 
 
@@ -79,9 +86,10 @@ def list_users(common: Common) -> None:
     """List the users by name."""
     with connected(common) as gateway:
         users = gateway.get("/users")["users"]
-        rows = [(user["user_id"], user["role"], user["creator"], user["create_time"]) for user in users]
+        facts = ("user_id", "workspace_id", "role", "creator", "create_time")
+        rows = [tuple(user[name] for name in facts) for user in users]
         none = "There are no users. Add one with `drillyard users create NAME`."
-        columns = ("user", "role", "added by", "added at")
+        columns = ("user", "workspace", "role", "added by", "added at")
         show(users, as_json=common.as_json, table=lambda: print_table("Users", columns, rows, empty=none))
 
 

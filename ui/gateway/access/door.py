@@ -11,9 +11,8 @@ from fastapi.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.chassis.errors import Busy, NotFound, PermissionDenied, ServiceError
-from services.chassis.machine.caller import current_caller
 from ui.gateway.access.access import Access
-from ui.gateway.access.caller import CALL_KEY, Call, Caller, known_caller
+from ui.gateway.access.caller import CALL_KEY, Call, Caller, ask_for
 from ui.gateway.access.rules import Rule, Rules
 from ui.gateway.errors import Unauthenticated
 from ui.openai.errors import refusal
@@ -68,8 +67,7 @@ class Door:
             # A page's events say themselves what they are.
             call = scope[CALL_KEY] = Call(caller, "" if request.is_safe else request.action())
             send = self._noting(request, call, send)
-            current_caller.set(caller.name)
-            known_caller.set(caller)
+            ask_for(caller)
         await self._app(scope, receive, send)
 
     async def _admitted(self, request: _Request) -> Caller | None:

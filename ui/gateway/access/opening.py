@@ -11,8 +11,9 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.waiting import keep_going
 from ui.gateway.access.access import Access
 from ui.gateway.access.audit import AuditLog
-from ui.gateway.access.oidc import OidcProvider
+from ui.gateway.access.login.oidc import OidcProvider
 from ui.gateway.access.secrets import derived_key
+from ui.gateway.access.workspaces.workspaces import Workspaces
 from ui.gateway.settings import GatewaySettings
 
 _LEAST_ADMIN_KEY = 32
@@ -32,13 +33,14 @@ async def open_access(settings: GatewaySettings) -> AsyncIterator[Access | None]
     # It doubles the gateway's memory, which is worth it for this alone.
     from ui.gateway.access.store.accounts import SqlAccounts
     from ui.gateway.access.store.audit import SqlAudit
+    from ui.gateway.access.store.workspaces import SqlWorkspaces
 
     provider = _provider(settings, admin_key)
     if not settings.database_url:
         _keep_private(settings.data_dir.resolve() / "gateway/accounts.db")
     store = await SqlAccounts.open(settings.resolved_database_url)
     access = Access(store, admin_key, AuditLog(SqlAudit(store.database), settings.audit_days))
-    access.provider = provider
+    access.provider, access.workspaces = provider, Workspaces(SqlWorkspaces(store.database))
     noting = asyncio.create_task(keep_going("write_audit_log", access.log.keep_writing))
     try:
         yield access

@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from ui.gateway.access.access import Access
 from ui.gateway.access.accounts import ApiKey, User
 from ui.gateway.access.caller import CALL_KEY, EVERY_SCOPE, ROLES, Call, Caller, Scope
@@ -32,6 +33,7 @@ class KeyBody(BaseModel):
     key_id: str = Field(description="Its name: up to 40 of a-z, 0-9 and inner hyphens.", examples=["ci"])
     scopes: list[Scope] = Field(description="What it allows; `admin` allows everything.", examples=[["read", "test"]])
     expire_days: float = Field(default=90, ge=0, le=3650, description="Valid for so long; 0: for ever.")
+    workspace_id: str = Field(default=DEFAULT_WORKSPACE, description="To which belongs what is made with it.")
 
 
 class UserBody(BaseModel):
@@ -42,6 +44,7 @@ class UserBody(BaseModel):
     user_id: str = Field(description="Their name: up to 40 of a-z, 0-9 and inner hyphens.", examples=["ann"])
     role: str = Field(description=f"What they may do: {', '.join(ROLES)}.", examples=["trainer"])
     password: SecretStr = Field(description="12 to 200 characters.")
+    workspace_id: str = Field(default=DEFAULT_WORKSPACE, description="To which belongs what they make.")
 
 
 def access_of(request: Request) -> Access:
@@ -70,15 +73,19 @@ CallerOf = Annotated[Caller, Depends(caller_of)]
 
 @router.get("/caller")
 async def get_caller(caller: CallerOf) -> Document:
-    """Return who sends the request and what they may do."""
-    return {"caller": {"name": caller.name, "scopes": sorted(caller.scopes)}}
+    """Return who sends the request, what they may do, and to which workspace belongs what they make."""
+    return {
+        "caller": {"name": caller.name, "scopes": sorted(caller.scopes), "workspace_id": caller.workspace_id},
+    }
 
 
 @router.post("/api-keys")
 async def create_api_key(access: AccessOf, caller: CallerOf, body: KeyBody) -> Document:
     """Make a key, and tell it this once."""
     expire_time = datetime.now(UTC) + timedelta(days=body.expire_days) if body.expire_days else None
-    key, text = await access.create_key(body.key_id, body.scopes, expire_time=expire_time, creator=caller)
+    key, text = await access.create_key(
+        body.key_id, body.scopes, expire_time=expire_time, creator=caller, workspace_id=body.workspace_id
+    )
     return {"api_key": account_document(key), "key": text}
 
 
@@ -98,7 +105,8 @@ async def revoke_api_key(access: AccessOf, key_id: str) -> Document:
 @router.post("/users")
 async def create_user(access: AccessOf, caller: CallerOf, body: UserBody) -> Document:
     """Add a user, who logs in by name and password."""
-    user = await access.create_user(body.user_id, body.role, body.password.get_secret_value(), creator=caller)
+    password = body.password.get_secret_value()
+    user = await access.create_user(body.user_id, body.role, password, creator=caller, workspace_id=body.workspace_id)
     return {"user": account_document(user)}
 
 
@@ -125,15 +133,16 @@ async def list_audit_events(
     size = page["page_size"]
     events = await access.log.events(caller=caller, before=int(page["page_token"] or 0), limit=size)
     token = str(events[-1].sequence) if len(events) == size else ""
-    return {"audit_events": [_texts(asdict(event)) for event in events], "next_page_token": token}
+    return {"audit_events": [texts(asdict(event)) for event in events], "next_page_token": token}
 
 
 def account_document(account: ApiKey | User) -> Document:
     """Return what may be told of a key or a user."""
-    return {name: value for name, value in _texts(asdict(account)).items() if name not in _SECRET}
+    return {name: value for name, value in texts(asdict(account)).items() if name not in _SECRET}
 
 
-def _texts(facts: dict[str, Any]) -> Document:
+def texts(facts: dict[str, Any]) -> Document:
+    """Return facts as JSON has them: times as texts, in UTC."""
     return {name: _text(value) for name, value in facts.items()}
 
 

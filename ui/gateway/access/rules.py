@@ -143,6 +143,8 @@ ROUTES: Mapping[str, str] = {
     "/api/v1/users": "GET admin, POST admin",
     "/api/v1/users/{user_id}": "DELETE admin",
     "/api/v1/verdicts": "GET read",
+    "/api/v1/workspaces": "GET known",
+    "/api/v1/workspaces/{workspace_id}": "PUT admin, DELETE admin",
     "/api/v1/verdicts/judge": "POST test",
     "/api/v1/verdicts/judge-batch": "POST test",
     "/v1/chat/completions": "POST test",

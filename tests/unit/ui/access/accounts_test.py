@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text as sql
 
 from services.chassis.errors import Unavailable
 from ui.gateway.access.access import Access
@@ -14,6 +15,9 @@ from ui.gateway.access.caller import Caller, Scope
 from ui.gateway.access.secrets import excerpt_of
 from ui.gateway.access.store.accounts import SqlAccounts
 from ui.gateway.access.store.audit import SqlAudit
+from ui.gateway.access.store.workspaces import SqlWorkspaces
+from ui.gateway.access.workspaces.workspace import UNLIMITED
+from ui.gateway.access.workspaces.workspaces import Workspaces
 from ui.gateway.errors import Unauthenticated
 
 ADMIN_KEY = "first-key-of-a-test-that-is-long-enough"
@@ -90,4 +94,28 @@ async def test_what_is_refused_again_asks_no_database_and_compares_nothing_slowl
             await access.caller_of_key(f"dy_ci_{secret}")
         assert (await access.caller_of_key(text)).name == "key:ci"
     assert [pair[1] for pair in compared] == [secret, text[len("dy_ci_") :]]
+    await store.close()
+
+
+async def test_accounts_of_a_release_without_workspaces_belong_to_the_default_one(tmp_path: Path) -> None:
+    url = f"sqlite+aiosqlite:///{tmp_path / 'accounts.db'}"
+    store = await SqlAccounts.open(url)
+    access: Any = Access(store, ADMIN_KEY, AuditLog(SqlAudit(store.database), 1))
+    admin = Caller("key:initial-admin", frozenset(Scope))
+    _, text = await access.create_key("ci", [Scope.READ], expire_time=None, creator=admin)
+    session = await access.log_in(admin)
+    async with store.database.session() as session_of_database:
+        for table in ("api_keys", "users", "sessions"):
+            await session_of_database.execute(sql(f"ALTER TABLE {table} DROP COLUMN workspace_id"))
+        await session_of_database.execute(sql("DROP TABLE workspaces"))
+        await session_of_database.execute(sql("UPDATE alembic_version SET version_num = '0001_access'"))
+    await store.close()
+    store = await SqlAccounts.open(url)
+    access = Access(store, ADMIN_KEY, AuditLog(SqlAudit(store.database), 1))
+    callers = await access.caller_of_key(text), await access.caller_of_session(session)
+    assert [(caller.name, caller.workspace_id) for caller in callers] == [
+        ("key:ci", "default"),
+        (admin.name, "default"),
+    ]
+    assert await Workspaces(SqlWorkspaces(store.database)).all() == [UNLIMITED]
     await store.close()

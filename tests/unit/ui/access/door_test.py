@@ -56,6 +56,8 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with TestClient(app, base_url="http://127.0.0.1:7860") as http:
         while not hasattr(app, "state"):
             app = app._app
+        # No service runs that could say what is used.
+        app.state.quotas.services = {}
         yield Gateway(http, app.state.access, app.state)
     assert (folder / "gateway/accounts.db").stat().st_mode & 0o077 == 0
 
@@ -122,7 +124,7 @@ def test_refusing_a_thousand_requests_costs_less_than_a_second() -> None:
 
 def test_a_key_is_told_once_and_does_what_its_scopes_say(gateway: Gateway) -> None:
     key = gateway.make_key("ci", "read")
-    assert gateway.caller(key).json() == {"caller": {"name": "key:ci", "scopes": ["read"]}}
+    assert gateway.caller(key).json() == {"caller": {"name": "key:ci", "scopes": ["read"], "workspace_id": "default"}}
     refused = gateway.http.post("/api/v1/test-runs", json={}, headers=key)
     assert (refused.status_code, refused.headers["content-type"]) == (403, "application/problem+json")
     assert "asks for the scope test, which key:ci does not have" in refused.json()["problem"]
@@ -322,10 +324,11 @@ def test_beyond_this_machine_the_gateway_listens_only_where_it_asks_for_a_login(
 def test_a_user_logs_in_by_name_and_password_until_they_are_deleted(gateway: Gateway) -> None:
     user = {"user_id": "ann", "role": "trainer", "password": "correct horse battery"}
     added = gateway.http.post("/api/v1/users", json=user, headers=ADMIN)
-    assert added.json()["user"].keys() == {"user_id", "role", "creator", "create_time"}
+    assert added.json()["user"].keys() == {"user_id", "role", "creator", "create_time", "workspace_id"}
     assert "password" not in gateway.http.get("/api/v1/users", headers=ADMIN).text
     assert gateway.log_in(name="ann", secret=user["password"]).status_code == 303
-    assert gateway.caller().json()["caller"] == {"name": "user:ann", "scopes": ["feedback", "read", "test", "train"]}
+    scopes = ["feedback", "read", "test", "train"]
+    assert gateway.caller().json()["caller"] == {"name": "user:ann", "scopes": scopes, "workspace_id": "default"}
     gateway.http.delete("/api/v1/users/ann", headers={**ADMIN, **ORIGIN})
     assert gateway.caller().status_code == 401
     assert gateway.log_in(name="ann", secret=user["password"]).status_code == 401

@@ -114,6 +114,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[TestClie
         oidc_client_id="drill",
         oidc_client_secret_file=folder / "client",
         oidc_roles={"ml": "trainer", "all": "viewer"},
+        oidc_workspaces={"ml": "lab", "others": "others"},
     )
     app: Any = create_app(settings, Telemetry())
     try:
@@ -150,12 +151,13 @@ def _log_in(http: TestClient, provider: Provider, **claims: Any) -> Any:
 
 
 def test_groups_give_roles_and_sessions_go_on_while_the_provider_is_away(http: TestClient, provider: Provider) -> None:
-    answer = _log_in(http, provider, groups=["ml", "others"])
+    answer = _log_in(http, provider, groups=["others", "ml"])
     assert (answer.status_code, answer.headers["location"]) == (303, "/loops")
     provider.is_away = True
     assert http.get("/api/v1/caller").json()["caller"] == {
         "name": "oidc:u1",
         "scopes": ["feedback", "read", "test", "train"],
+        "workspace_id": "lab",
     }
 
 

@@ -23,7 +23,9 @@ def test_a_password_is_asked_for_and_shown_nowhere(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr("ui.gateway.access.commands.connected", connected)
     answer = CliRunner().invoke(app, ["users", "create", "ann"], input=f"{PASSWORD}\n{PASSWORD}\n")
-    assert sent == [{"user_id": "ann", "role": "viewer", "password": PASSWORD}], answer.output
+    assert sent == [{"user_id": "ann", "role": "viewer", "password": PASSWORD, "workspace_id": "default"}], (
+        answer.output
+    )
     assert PASSWORD not in answer.output
 
 

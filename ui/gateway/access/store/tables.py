@@ -1,4 +1,4 @@
-"""Tables of API keys, users, sessions and the audit log."""
+"""Tables of API keys, users, sessions, workspaces and the audit log."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ API_KEYS = Table(
     Column("expire_time", _TIME),
     Column("last_use_time", _TIME),
     Column("revoke_time", _TIME),
+    Column("workspace_id", String, nullable=False, server_default="default"),
 )
 USERS = Table(
     "users",
@@ -28,6 +29,7 @@ USERS = Table(
     Column("password_hash", String, nullable=False),
     Column("creator", String, nullable=False),
     Column("create_time", _TIME, nullable=False),
+    Column("workspace_id", String, nullable=False, server_default="default"),
 )
 SESSIONS = Table(
     "sessions",
@@ -37,6 +39,17 @@ SESSIONS = Table(
     Column("scopes", JSON, nullable=False),
     Column("create_time", _TIME, nullable=False),
     Column("expire_time", _TIME, nullable=False),
+    Column("workspace_id", String, nullable=False, server_default="default"),
+)
+WORKSPACES = Table(
+    "workspaces",
+    METADATA,
+    Column("workspace_id", String, primary_key=True),
+    Column("creator", String, nullable=False),
+    Column("create_time", _TIME, nullable=False),
+    Column("max_jobs", BigInteger, nullable=False),
+    Column("max_tokens", BigInteger, nullable=False),
+    Column("max_bytes", BigInteger, nullable=False),
 )
 AUDIT_EVENTS = Table(
     "audit_events",

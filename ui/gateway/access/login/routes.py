@@ -12,7 +12,7 @@ from markupsafe import Markup
 from services.chassis.errors import Busy, FailedPrecondition, ServiceError
 from ui.gateway.access.caller import Caller
 from ui.gateway.access.door import COOKIE, CallRates
-from ui.gateway.access.oidc import LOGIN_SECONDS, OidcProvider
+from ui.gateway.access.login.oidc import LOGIN_SECONDS, OidcProvider
 from ui.gateway.access.routes import access_of
 from ui.gateway.errors import Unauthenticated, retry_headers, status_of
 from ui.shared.environment import render, stylesheet

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import structlog
 
 from services.chassis.errors import FailedPrecondition, PermissionDenied, Unavailable
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from ui.gateway.access.caller import ROLES, Caller, Scope, printable
 from ui.gateway.access.secrets import is_equal, signed, unsigned
 from ui.gateway.errors import Unauthenticated
@@ -158,7 +159,9 @@ class OidcProvider:
         if not scopes:
             raise PermissionDenied("None of your groups has a role here.", "Ask the gateway's admin for one.")
         name = str(claims.get(settings.oidc_name_claim) or claims["sub"])[:_MAX_NAME]
-        return Caller(f"oidc:{printable(name)}", scopes)
+        # The first of the setting counts for who is in several.
+        workspaces = (place for group, place in settings.oidc_workspaces.items() if group in map(str, groups or ()))
+        return Caller(f"oidc:{printable(name)}", scopes, next(workspaces, DEFAULT_WORKSPACE))
 
     async def _read_metadata(self) -> dict[str, Any]:
         if not self._metadata:
