@@ -13,8 +13,8 @@ from drillyard.usage.v1.usage_service_pb2 import GetUsageRequest
 from sqlalchemy import event
 
 from services.chassis.application import JOB_MIGRATIONS
-from services.chassis.errors import QuotaExceeded
-from services.chassis.jobs import JobContext, JobRunner, JobState, Json, SqlJobStore
+from services.chassis.errors import DatabaseAway, QuotaExceeded
+from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore, SqlJobStore
 from services.chassis.machine.caller import current_caller, current_workspace, used_up
 from services.chassis.machine.usage import Usage, add_tokens
 from tests.contract.conftest import OpenDatabase
@@ -136,3 +136,18 @@ async def test_beyond_a_quota_nothing_new_is_made_and_what_was_made_is_found_aga
     assert await store.resume(job.job_id) == job, "it is queued already"
     used_up.set("")
     assert (await store.resume(paused.job_id)).state is JobState.QUEUED
+
+
+async def test_tokens_that_were_noted_while_the_database_is_away_are_stored_when_it_is_back() -> None:
+    class Away:
+        def session(self) -> Any:
+            raise DatabaseAway("The database is locked.")
+
+    database: Any = Away()
+    usage = Usage(database, JobRunner(MemoryJobStore(), owner="me"))
+    await usage.write()
+    for _ in range(2):
+        usage.note_tokens(7)
+        with pytest.raises(DatabaseAway):
+            await usage.write()
+    assert usage._noted == {"default": 14}

@@ -9,12 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import grpc.aio
+import structlog
 from drillyard.usage.v1 import usage_service_pb2 as pb
 from drillyard.usage.v1 import usage_service_pb2_grpc as rpc
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent
+from services.chassis.errors import ServiceError
 from services.chassis.jobs.job import JOB_CALLER, OWNED_STATES, JobState
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.tables import JOBS, WORKSPACE_TOKENS
@@ -24,6 +26,7 @@ from services.chassis.server import Server
 _SERVICE_NAME = "drillyard.usage.v1.UsageService"
 _UNFINISHED = sorted(map(str, OWNED_STATES | {JobState.QUEUED}))
 _WRITE_SECONDS = 1.0
+_log = structlog.get_logger()
 
 
 async def add_tokens(session: AsyncSession, workspace_id: str, num_tokens: int) -> None:
@@ -45,6 +48,7 @@ class Usage(rpc.UsageServiceServicer):
         self.kept_bytes: Callable[[], Awaitable[Mapping[str, int]]] | None = None
         self._database, self._runner = database, runner
         self._noted: Counter[str] = Counter()
+        self._turn = asyncio.Lock()
 
     def serve_at(self, server: Server) -> None:
         """Answer calls that ask for it."""
@@ -58,18 +62,25 @@ class Usage(rpc.UsageServiceServicer):
         """Store what was noted, once a second, until it is cancelled."""
         while True:
             await asyncio.sleep(_WRITE_SECONDS)
-            await self.write()
+            try:
+                await self.write()
+            except ServiceError as error:
+                _log.warning("usage_waits", reason=error.problem)
 
     async def write(self) -> None:
         """Store what was noted; while the database is away it stays noted."""
-        noted, self._noted = self._noted, Counter()
-        try:
-            async with self._database.session() as session:
-                for workspace_id, num_tokens in noted.items():
-                    await add_tokens(session, workspace_id, num_tokens)
-        except BaseException:
-            self._noted.update(noted)
-            raise
+        # Whoever reads next must find what another one is writing.
+        async with self._turn:
+            if not self._noted:
+                return
+            noted, self._noted = self._noted, Counter()
+            try:
+                async with self._database.session() as session:
+                    for workspace_id, num_tokens in noted.items():
+                        await add_tokens(session, workspace_id, num_tokens)
+            except BaseException:
+                self._noted.update(noted)
+                raise
 
     async def GetUsage(
         self, request: pb.GetUsageRequest, context: grpc.aio.ServicerContext[Any, Any]

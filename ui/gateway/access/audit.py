@@ -31,6 +31,7 @@ class AuditLog:
         self._store, self._kept = store, timedelta(days=days)
         self._waiting: deque[AuditEvent] = deque(maxlen=_MAX_WAITING)
         self._uses: dict[str, datetime] = {}
+        self._turn = asyncio.Lock()
 
     def note(self, caller: str, address: str, action: str, status: int) -> None:
         """Append an event."""
@@ -63,6 +64,11 @@ class AuditLog:
             await self._write()
 
     async def _write(self) -> None:
+        # Whoever reads next must find what another one is writing.
+        async with self._turn:
+            await self._write_waiting()
+
+    async def _write_waiting(self) -> None:
         if not self._waiting and not self._uses:
             return
         events, uses = list(self._waiting), dict(self._uses)
