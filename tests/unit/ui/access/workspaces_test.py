@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from drillyard.evaluator.v1 import evaluator_service_pb2
 from drillyard.feedback.v1 import feedback_service_pb2
+from drillyard.notice.v1 import notice_service_pb2
 from drillyard.registry.v1 import registry_service_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2, test_runner_service_pb2_grpc, transcript_pb2
 from drillyard.trainer.v1 import trainer_service_pb2
@@ -44,6 +45,7 @@ SERVICES = (
     evaluator_service_pb2,
     trainer_service_pb2,
     feedback_service_pb2,
+    notice_service_pb2,
 )
 
 

@@ -37,6 +37,7 @@ USES: Mapping[str, frozenset[Resource]] = {
     "CreateSchedule": frozenset({Resource.TOKENS}),
     "CreateSessionSuite": _FILE,
     "CreateShipment": frozenset(Resource),
+    "CreateSubscription": _NOTHING,
     "CreateTestRun": _WORK,
     "CreateTestSuiteVersion": _FILE,
     "CreateTrainingJob": frozenset(Resource),
