@@ -250,6 +250,12 @@ def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url:
     expect(page.locator("#comparison .badge").first).to_have_text("the same")
     expect(page.locator("#comparison")).to_contain_text("13answers compared")
 
+    both = ",".join(run["test_run_id"] for run in Gateway(url).get("/test-runs")["test_runs"][:2])
+    page.goto(f"{url}/comparisons?runs={both}")
+    page.locator("#compare-cases .pick button").first.click()
+    expect(page.locator("#compare-columns pre.answer")).to_have_count(2)
+    expect(page.locator(".nav-holder")).to_be_hidden()
+
 
 def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     case = Gateway(url).get(f"/test-suites/{SUITE}/cases")["test_cases"][0]

@@ -1,4 +1,4 @@
-"""The page of comparisons: what a later run gained and lost, and whether two forms of one model answer the same."""
+"""The page of comparisons: what a later run gained and lost, whether forms answer the same, several case by case."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import gradio as gr
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.comparisons.actions import cause_matrix, check_parity, compare_test_runs
+from ui.comparisons.side_by_side import NUM_OFFERED, SideBySideBox
 from ui.comparisons.views import run_label, why_incomparable
 from ui.evaluations.views import CAUSE_SENTENCES, sorted_causes
 from ui.shared import parts
@@ -19,7 +20,6 @@ from ui.test_runs.actions import recent_test_runs
 from ui.test_runs.views import TestRunView
 
 PROGRESS, PARITY = "What was gained and lost", "Whether two forms answer the same"
-NUM_OFFERED = 60
 
 
 def build(cache: ServiceCache) -> None:
@@ -41,8 +41,10 @@ def build(cache: ServiceCache) -> None:
                 )
                 start = gr.Button("Compare", variant="primary", elem_id="compare-start")
             refused = parts.area("compare-refused")
+            several = SideBySideBox(cache)
         with gr.Column(scale=9, min_width=520):
             result = parts.area("comparison", waits=True)
+            several.build_result(result)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     chosen = [question, before, after]
     parts.root().load(page.open, None, [*chosen, refused, result], **quiet)
@@ -63,7 +65,7 @@ class _Page:
             before, after = _newest_pair(runs)
         choices = [(run_label(run, zone), run.test_run_id) for run in runs]
         offered, refused = await self.offer(question, before, after, request)
-        result = render("comparisons/empty", num_runs=len(runs))
+        result = "" if parts.query(request, "runs") else render("comparisons/empty", num_runs=len(runs))
         if parts.query(request, "after"):
             result = await self.compare(question, before, after)
         return [question, gr.Dropdown(choices=choices, value=before or None), offered, refused, result]

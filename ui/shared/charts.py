@@ -39,6 +39,21 @@ class LineChart:
 
 
 @dataclass(frozen=True)
+class Overlay:
+    """The geometry of several curves over the same axes, each with its name; `points` has their numbers, for a file."""
+
+    paths: tuple[tuple[str, str], ...]
+    points: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+    left: float = _LEFT
+    right: float = WIDTH - _RIGHT
+    bottom: float = HEIGHT - _BOTTOM
+    width: float = WIDTH
+    height: float = HEIGHT
+
+
+@dataclass(frozen=True)
 class ToolRow:
     """One tool's rates before and after; `after` is None in a single evaluation."""
 
@@ -53,15 +68,8 @@ def line_chart(points: Sequence[tuple[int, float]], *, is_rate: bool = False) ->
     points = [(step, value) for step, value in points if math.isfinite(value)] or [(0, 0.0)]
     steps, values = [step for step, _ in points], [value for _, value in points]
     low, high = (0.0, 1.0) if is_rate else _bounds(values)
-    first, last = steps[0], max(steps[-1], steps[0] + 1)
-    places = [
-        (
-            _LEFT + (step - first) / (last - first) * (WIDTH - _LEFT - _RIGHT),
-            HEIGHT - _BOTTOM - (value - low) / (high - low) * (HEIGHT - _TOP - _BOTTOM),
-        )
-        for step, value in points
-    ]
-    path = " ".join(f"{'L' if place else 'M'}{x:.1f} {y:.1f}" for place, (x, y) in enumerate(places))
+    places = _places(points, (steps[0], steps[-1]), (low, high))
+    path = _path(places)
     floor = HEIGHT - _BOTTOM
     return LineChart(
         path=path,
@@ -69,12 +77,23 @@ def line_chart(points: Sequence[tuple[int, float]], *, is_rate: bool = False) ->
         dots=tuple(
             (x, y, f"step {step}: {number(value)}") for (x, y), (step, value) in zip(places, points, strict=True)
         ),
-        x_ticks=_x_ticks(first, steps[-1]),
-        y_ticks=tuple(
-            Tick(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), number(low + share * (high - low)))
-            for share in (0.0, 0.5, 1.0)
-        ),
+        x_ticks=_x_ticks(steps[0], steps[-1]),
+        y_ticks=_y_ticks(low, high),
         last=number(values[-1]),
+    )
+
+
+def overlay_chart(series: Mapping[str, Sequence[tuple[int, float]]], *, is_rate: bool = False) -> Overlay:
+    """Return the geometry of several curves over the same steps; a rate's axis is 0 to 1."""
+    plain = {name: [point for point in points if math.isfinite(point[1])] for name, points in series.items()}
+    everything = [point for points in plain.values() for point in points] or [(0, 0.0)]
+    low, high = (0.0, 1.0) if is_rate else _bounds([value for _, value in everything])
+    steps = (min(step for step, _ in everything), max(step for step, _ in everything))
+    return Overlay(
+        paths=tuple((name, _path(_places(points, steps, (low, high)))) for name, points in plain.items()),
+        points=" ".join(f"{step},{value},{name}" for name, points in plain.items() for step, value in points),
+        x_ticks=_x_ticks(*steps),
+        y_ticks=_y_ticks(low, high),
     )
 
 
@@ -100,6 +119,30 @@ def number(value: float) -> str:
         mantissa, _, power = f"{value:.1e}".partition("e")
         return f"{mantissa.removesuffix('.0')}e{int(power)}"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _places(
+    points: Sequence[tuple[int, float]], steps: tuple[int, int], values: tuple[float, float]
+) -> list[tuple[float, float]]:
+    (first, last), (low, high) = steps, values
+    return [
+        (
+            _LEFT + (step - first) / max(last - first, 1) * (WIDTH - _LEFT - _RIGHT),
+            HEIGHT - _BOTTOM - (value - low) / (high - low) * (HEIGHT - _TOP - _BOTTOM),
+        )
+        for step, value in points
+    ]
+
+
+def _path(places: Sequence[tuple[float, float]]) -> str:
+    return " ".join(f"{'L' if place else 'M'}{x:.1f} {y:.1f}" for place, (x, y) in enumerate(places))
+
+
+def _y_ticks(low: float, high: float) -> tuple[Tick, ...]:
+    return tuple(
+        Tick(HEIGHT - _BOTTOM - share * (HEIGHT - _TOP - _BOTTOM), number(low + share * (high - low)))
+        for share in (0.0, 0.5, 1.0)
+    )
 
 
 def _bounds(values: Sequence[float]) -> tuple[float, float]:

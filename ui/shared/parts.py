@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
-from gradio.components import Navbar
 
 from services.protocols.profile import UnknownProfile, get_profile
 from ui.shared.environment import PAGES, render
@@ -68,8 +67,6 @@ element.addEventListener('click', (event) => {
 
 def frame(title: str, sentence: str) -> None:
     """Begin a page: the navigation and the page's title."""
-    # The page framework's own menu, which names the same pages.
-    Navbar(visible=False)
     gr.HTML(render("shared/header", pages=PAGES, current=title), elem_id="header", apply_default_css=False)
     gr.HTML(render("shared/title", title=title, sentence=sentence), elem_id="title", apply_default_css=False)
 

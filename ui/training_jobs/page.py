@@ -18,6 +18,7 @@ from ui.shared.dependants import deleting
 from ui.shared.environment import render
 from ui.shared.fields import Values
 from ui.training_jobs.actions import LOOK_SECONDS, NUM_RECENT, act, read_training_job, recent_training_jobs
+from ui.training_jobs.comparing import CompareBox
 from ui.training_jobs.form import TrainForm, train_form
 from ui.training_jobs.preflight import preflight_view
 
@@ -33,11 +34,13 @@ def build(cache: ServiceCache) -> None:
             fork_notice = parts.area("train-fork")
             form = train_form()
             jobs = parts.area("training-jobs")
+            comparing = CompareBox(cache)
             datasets = parts.area("training-datasets")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("train-message")
             preflight = parts.area("train-preflight")
             actions = parts.area("training-actions")
+            comparing.build_result()
             job = parts.area("training-job", waits=True)
     page = _Page(cache, form, chosen=chosen, message=message, fork_notice=fork_notice)
     areas = [jobs, datasets, actions, job, shown]

@@ -17,6 +17,7 @@ from ui.gateway.middleware.bodies import JsonRequest
 _JOIN = "/gradio_api/queue/join"
 _READING = {
     "ui.comparisons.page": "_Page.compare _Page.offer _Page.open",
+    "ui.comparisons.side_by_side": "SideBySideBox.begin SideBySideBox.choose SideBySideBox.open SideBySideBox.show",
     "ui.diagnoses.page": "_Page.open",
     "ui.evaluations.feedback.page": "_Page.choose _Page.open _Page.refresh",
     "ui.evaluations.feedback.session_page": "_Page.choose _Page.choose_answer _Page.open _Page.refresh",
@@ -33,6 +34,7 @@ _READING = {
     "ui.test_runs.form": "sizes_shown subject_shown",
     "ui.test_runs.page": "_Page.choose_run _Page.choose_verdict _Page.open _Page.refresh",
     "ui.test_suites.page": "_Page.choose _Page.choose_case _Page.open _Page.refresh",
+    "ui.training_jobs.comparing": "CompareBox.offer CompareBox.open CompareBox.show",
     "ui.training_jobs.datasets.page": "_Page.choose _Page.narrow _Page.open _Page.read _Page.refresh",
     "ui.training_jobs.form": "TrainForm.visibility",
     "ui.training_jobs.page": "_Page.open _Page.refresh",

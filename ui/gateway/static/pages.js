@@ -29,7 +29,8 @@
     if (one.matches('.rates')) {
       return [['name', 'value', 'chart'], ...bars(one).map((bar) => [bar.name, bar.value, bar.track.getAttribute('aria-label') || ''])];
     }
-    return [['step', one.dataset.name], ...one.dataset.points.trim().split(/\s+/).map((point) => point.split(','))];
+    const points = one.dataset.points.trim().split(/\s+/).map((point) => point.split(','));
+    return [['step', one.dataset.name, 'job'].slice(0, points[0].length), ...points];
   };
 
   const KEPT = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-linejoin', 'stroke-dasharray', 'font', 'opacity'];
