@@ -57,7 +57,7 @@ def build(cache: ServiceCache) -> None:
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen], **quiet)
     loaded.then(page.refresh, [chosen, shown], areas, **quiet)
-    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **quiet)
+    parts.keep_fresh(cache, page.refresh, [chosen, shown], areas)
     started = form.start.click(page.start, form.components(), [chosen, message], **quiet)
     started.then(page.refresh, [chosen, shown], areas, **quiet)
     listed.select(parts.picked, None, [chosen], **quiet).then(page.refresh, [chosen, shown], areas, **quiet)

@@ -31,9 +31,7 @@ def build(cache: ServiceCache) -> None:
             box.build(cache, chosen)
     areas = [models, imports]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on(
-        [parts.root().load, gr.Timer(parts.TICK_SECONDS).tick], page.refresh, [chosen, shown], [*areas, shown], **quiet
-    )
+    parts.keep_fresh(cache, page.refresh, [chosen, shown], [*areas, shown], on_load=True)
     models.select(page.choose, [chosen, shown], [chosen, message, *areas, shown], **quiet)
 
 

@@ -18,6 +18,9 @@ from ui.shared.environment import render
 
 T = TypeVar("T")
 FRESH_SECONDS = 1.0
+# Of all open pages together: a question takes the page framework some milliseconds, whatever is asked.
+_MOST_QUESTIONS_PER_SECOND = 40
+_FORGET_SECONDS = 15.0
 _MOST_KEPT = 500
 # Elements that are named otherwise than their field on the wire.
 _ELEMENTS = {
@@ -37,11 +40,41 @@ class _Entry:
     start: float
 
 
+class OpenPages:
+    """How often each open page may ask for what it shows: the more are open, the more seldom."""
+
+    def __init__(self) -> None:
+        self._intervals: dict[str, tuple[float, float]] = {}
+        self._look_time = 0.0
+
+    def interval(self, page: str, seconds: float, now: float | None = None) -> float | None:
+        """Note that a page asks, and return how long it waits between questions from now on; None: as before.
+
+        Args:
+            page: Names it.
+            seconds: How long it waits where few are open.
+            now: Of the clock that only goes on.
+        """
+        now = time.monotonic() if now is None else now
+        if now - self._look_time > _FORGET_SECONDS:
+            # What is closed, or hidden behind another tab, asks no more.
+            kept = self._intervals.items()
+            self._intervals = {name: one for name, one in kept if now - one[0] < one[1] + _FORGET_SECONDS}
+            self._look_time = now
+        former = self._intervals.get(page, (now, seconds))[1]
+        num_pages, interval = len(self._intervals.keys() | {page}), seconds
+        while num_pages > interval * _MOST_QUESTIONS_PER_SECOND:
+            interval *= 2
+        self._intervals[page] = now, interval
+        return interval if interval != former else None
+
+
 @dataclass
 class ServiceCache:
     """One per application. All open pages share what it has read, so that a page more costs the services nothing."""
 
     app: FastAPI
+    open_pages: OpenPages = field(default_factory=OpenPages)
     _entries: dict[tuple[Any, ...], _Entry] = field(default_factory=dict)
 
     @property
@@ -107,11 +140,15 @@ def done_notice(problem: str, next_step: str = "", tone: str = "good") -> str:
     return render("shared/notice", tone=tone, problem=problem, next_step=next_step, blames="")
 
 
-def _caller_of_event() -> Caller:
-    """Return who triggered the page's event; events run in tasks of the page framework's own."""
+def request_of_event() -> Any:
+    """Return the request that triggered the page's event, if any; events run in tasks of the page framework's own."""
     from gradio.context import LocalContext
 
-    request: Any = LocalContext.request.get(None)
+    return LocalContext.request.get(None)
+
+
+def _caller_of_event() -> Caller:
+    request = request_of_event()
     call: Call | None = request.request.scope.get(CALL_KEY) if request else None
     return call.caller if call else NOBODY
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
 from typing import Any
 from urllib.parse import unquote
 
 import gradio as gr
 
 from services.protocols.profile import UnknownProfile, get_profile
+from ui.shared.cache import ServiceCache, request_of_event
 from ui.shared.environment import PAGES, render
 
 TICK_SECONDS = 1.5
@@ -86,6 +88,29 @@ def root() -> Any:
     blocks = gr.context.Context.root_block
     assert blocks is not None
     return blocks
+
+
+def keep_fresh(
+    cache: ServiceCache,
+    refresh: Callable[..., Awaitable[list[Any]]],
+    inputs: Any,
+    outputs: list[Any],
+    *,
+    seconds: float = TICK_SECONDS,
+    on_load: bool = False,
+) -> None:
+    """Ask `refresh` for the outputs every few seconds while the page is seen, more seldom while very many are open."""
+    timer = gr.Timer(seconds)
+
+    @wraps(refresh)
+    async def refreshed(*values: Any) -> list[Any]:
+        request = request_of_event()
+        name = f"{request.session_hash if request else ''} {refresh.__module__}"
+        interval = cache.open_pages.interval(name, seconds)
+        return [*await refresh(*values), gr.skip() if interval is None else gr.Timer(value=interval)]
+
+    starts = [root().load, timer.tick] if on_load else [timer.tick]
+    gr.on(starts, refreshed, inputs, [*outputs, timer], show_progress="hidden", api_visibility="private")
 
 
 def picked(event: gr.EventData) -> str:

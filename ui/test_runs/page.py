@@ -60,7 +60,7 @@ def build(cache: ServiceCache) -> None:
     box.wire(transcript_id, message, page.refresh, inputs, areas)
     loaded = parts.root().load(page.open, None, [form.model, form.suite, chosen, transcript_id], **_QUIET)
     loaded.then(page.refresh, inputs, areas, **_QUIET)
-    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, inputs, areas, **_QUIET)
+    parts.keep_fresh(cache, page.refresh, inputs, areas)
     started = form.start.click(page.start, form.components(), [chosen, transcript_id, message], **_QUIET)
     started.then(page.refresh, inputs, areas, **_QUIET)
     acted = actions.select(page.act, [chosen], [chosen, message], **_QUIET)

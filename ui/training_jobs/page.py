@@ -46,7 +46,7 @@ def build(cache: ServiceCache) -> None:
     areas = [jobs, datasets, actions, job, shown]
     loaded = parts.root().load(page.open, None, [form.model, form.dataset, chosen], **_QUIET)
     loaded.then(page.refresh, [chosen, shown], areas, **_QUIET)
-    gr.Timer(parts.TICK_SECONDS).tick(page.refresh, [chosen, shown], areas, **_QUIET)
+    parts.keep_fresh(cache, page.refresh, [chosen, shown], areas)
     started = form.start.click(page.start, form.components(), [chosen, message, preflight], **_QUIET)
     started.then(page.refresh, [chosen, shown], areas, **_QUIET)
     choices = [form.fields.components[name].input for name in ("method", "trained_weights")]

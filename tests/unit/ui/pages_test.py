@@ -12,8 +12,9 @@ from starlette.requests import Request
 from services.chassis.errors import NotFound
 from services.chassis.machine.caller import current_caller
 from ui.gateway.access.caller import CALL_KEY, Call, Caller, Scope
+from ui.gateway.access.events import event_of
 from ui.shared import parts
-from ui.shared.cache import ServiceCache, html_or_notice
+from ui.shared.cache import OpenPages, ServiceCache, html_or_notice
 
 
 def _cache() -> ServiceCache:
@@ -112,3 +113,36 @@ def test_html_is_sent_once_and_again_only_when_it_changed() -> None:
     again = parts.changed(shown, a="1", b="3")
     assert again[0] == gr.skip()
     assert again[1] == "3"
+
+
+def test_the_more_pages_are_open_the_more_seldom_each_asks() -> None:
+    pages = OpenPages()
+
+    def ask(count: int, now: float) -> list[float | None]:
+        return [pages.interval(str(page), 1.5, now) for page in range(count)]
+
+    assert ask(60, 0.0) == [None] * 60
+    assert ask(60, 1.5) == [None] * 60
+    crowded = ask(200, 3.0)
+    assert (crowded[0], crowded[-1]) == (None, 6.0)
+    # Each learns it with its next question, and once.
+    assert set(ask(200, 9.0)[:60]) == {6.0} and set(ask(200, 15.0)) == {None}
+    # Those that ask no more are forgotten, and the others go on as before.
+    assert [ask(10, now)[0] for now in (21.0, 33.0, 45.0)] == [None, None, 1.5]
+
+
+async def test_a_page_that_is_kept_fresh_gets_its_timer_s_new_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = _cache()
+    monkeypatch.setattr(cache.open_pages, "interval", lambda _page, seconds: 4 * seconds)
+
+    async def refresh(text: str) -> list[Any]:
+        return [text.upper()]
+
+    with gr.Blocks() as blocks:
+        box = gr.Textbox()
+        parts.keep_fresh(cache, refresh, [box], [box])
+    (event,) = blocks.fns.values()
+    assert event.fn is not None and event_of(event.fn) == event_of(refresh)
+    text, timer = await event.fn("a")
+    assert (text, timer.value) == ("A", 4 * parts.TICK_SECONDS)
+    assert [type(block) for block in event.outputs] == [gr.Textbox, gr.Timer]

@@ -61,7 +61,7 @@ def build(cache: ServiceCache) -> None:
     page = _Page(cache, tuple(fields), imports)
     seen, areas = [chosen, places, shown, *fields.values()], [imports.imports, inbox, item, shown]
     parts.root().load(page.open, None, [chosen], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
-    gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
+    parts.keep_fresh(cache, page.refresh, seen, areas, seconds=2 * parts.TICK_SECONDS)
     picked = inbox.select(page.choose, [chosen, places], [chosen, places], **_QUIET)
     picked.then(page.refresh, seen, areas, **_QUIET)
     changes = [field.change for field in fields.values()]

@@ -68,7 +68,7 @@ def build(cache: ServiceCache) -> None:
     seen = [chosen, answer_id, places, shown]
     areas = [sessions, answers, answer, box.area, box.column, keep, forget, subject, shown]
     parts.root().load(page.open, None, [chosen], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
-    gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
+    parts.keep_fresh(cache, page.refresh, seen, areas, seconds=2 * parts.TICK_SECONDS)
     opened = sessions.select(page.choose, None, [chosen, answer_id, places], **_QUIET)
     opened.then(page.refresh, seen, areas, **_QUIET)
     turned = answers.select(page.choose_answer, [answer_id, places], [answer_id, places], **_QUIET)

@@ -13,16 +13,13 @@ from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice
 from ui.shared.environment import render
 
-_TICK_SECONDS = 3.0
-
 
 def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Home", "What is at work, what waits for you, what was reached.")
     page, shown = _Page(cache), gr.State({})
     home = parts.area("home", waits=True)
-    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([parts.root().load, gr.Timer(_TICK_SECONDS).tick], page.refresh, [shown], [home, shown], **quiet)
+    parts.keep_fresh(cache, page.refresh, [shown], [home, shown], seconds=2 * parts.TICK_SECONDS, on_load=True)
 
 
 class _Page:

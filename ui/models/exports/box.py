@@ -36,7 +36,7 @@ def build(cache: ServiceCache, chosen: gr.State) -> None:
         message = parts.area("ship-message")
     shipping = parts.area("shipping")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    gr.on([parts.root().load, gr.Timer(parts.TICK_SECONDS).tick], box.refresh, [shown], [shipping, shown], **quiet)
+    parts.keep_fresh(cache, box.refresh, [shown], [shipping, shown], on_load=True)
     export.click(box.export, [chosen, form, name], [message], **quiet)
     publish.click(box.publish, [chosen, *fields], [message], **quiet)
 

@@ -48,7 +48,7 @@ def build(cache: ServiceCache) -> None:
     areas = [promotion, aliases, deployments, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts.root().load(page.open, None, [model, suite], **quiet)
-    gr.on([parts.root().load, gr.Timer(parts.TICK_SECONDS).tick], page.refresh, [candidate, shown], areas, **quiet)
+    parts.keep_fresh(cache, page.refresh, [candidate, shown], areas, on_load=True)
     start.click(page.start, [model, alias, suite], [candidate, message], **quiet)
     deploy.click(page.deploy, [model], [message], **quiet)
     aliases.select(page.rollback, None, [message], **quiet)

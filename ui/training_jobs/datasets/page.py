@@ -104,7 +104,7 @@ def build(cache: ServiceCache) -> None:
     areas, seen = [imports.imports, publishing.publications, datasets, mix, rows, shown], [*state, model]
     parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     model.change(page.refresh, seen, areas, **_QUIET)
-    gr.Timer(2 * parts.TICK_SECONDS).tick(page.refresh, seen, areas, **_QUIET)
+    parts.keep_fresh(cache, page.refresh, seen, areas, seconds=2 * parts.TICK_SECONDS)
     started = start.click(page.start, set(form.components.values()), [message], **_QUIET)
     started.then(page.refresh, seen, areas, **_QUIET)
     imports.wire(page.refresh, seen, areas)
