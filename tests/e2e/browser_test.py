@@ -28,7 +28,7 @@ HOSTILE = (
 )
 SUITE = "roo_xml/browser@1"
 PATIENCE_MS = 1000 * PATIENCE_SECONDS
-_VIOLATIONS = """async () => (await axe.run({resultTypes: ['violations']})).violations
+VIOLATIONS = """async () => (await axe.run({resultTypes: ['violations']})).violations
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`))"""
 pytestmark = [pytest.mark.in_order, pytest.mark.browser, pytest.mark.timeout(600)]
 
@@ -387,7 +387,7 @@ def test_every_page_stands_alone_and_keeps_axes_rules_in_both_themes(page: Page,
     for is_dark in (False, True)[: 1 if path == "/docs" else 2]:
         page.evaluate("dark => document.body.classList.toggle('dark', dark)", is_dark)
         for _ in range(40):
-            if not (violations := page.evaluate(_VIOLATIONS)):
+            if not (violations := page.evaluate(VIOLATIONS)):
                 break
             # Colours may still be on their way.
             page.wait_for_timeout(500)

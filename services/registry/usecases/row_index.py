@@ -71,15 +71,14 @@ class RowIndex:
 
     def rows(self, file: BinaryIO, names: Mapping[str, str], after_line: int) -> Iterator[StoredRow]:
         """Yield the rows below a line that have all of the names, of which there is one at least."""
-        candidates = [self._places.get(key, array("I")) for key in names.items()]
-        rarest = min(candidates, key=len)
+        rarest, *others = sorted((self._places.get(key, array("I")) for key in names.items()), key=len)
+        wanted = [frozenset(places) for places in others]
         first = bisect_right(self._lines, after_line)
         for place in rarest[bisect_right(rarest, first - 1) :]:
-            file.seek(self._begins[place])
-            before = self._lines[place - 1] if place else 0
-            stored = next(rows_from(file, self._begins[place], before))
-            if all(getattr(stored.row, name) == value for name, value in names.items()):
-                yield stored
+            # To read what another name leaves out would take seconds where two common ones have few rows in common.
+            if all(place in places for places in wanted):
+                file.seek(self._begins[place])
+                yield next(rows_from(file, self._begins[place], self._lines[place - 1] if place else 0))
 
 
 @lru_cache(maxsize=_NUM_INDEXES)

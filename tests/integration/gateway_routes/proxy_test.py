@@ -11,11 +11,13 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from typing import Literal
 
 import pytest
+from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import BrowserContext, FilePayload, Page, Response, expect, sync_playwright
 
-from tests.e2e.browser_test import CHROMIUM, PATIENCE_MS, QUIET
+from tests.e2e.browser_test import CHROMIUM, PATIENCE_MS, QUIET, VIOLATIONS
 from tests.integration.processes import start_service
 from tests.integration.system_process import SystemProcess
 from tests.machine import PATIENCE_SECONDS, free_ports
@@ -205,3 +207,32 @@ def test_a_person_logs_in_and_out_through_the_path(context: BrowserContext, prox
     assert page.url.startswith(f"{proxy.locked_url}/login?next=")
     page.close()
     assert outside == []
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_login_and_settings_follow_the_theme_and_keep_axes_rules(
+    context: BrowserContext, proxy: Proxy, theme: Literal["light", "dark"]
+) -> None:
+    assert context.browser is not None
+    # One without the sessions of the other tests.
+    own = context.browser.new_context(color_scheme=theme)
+    own.set_default_timeout(PATIENCE_MS)
+    page = own.new_page()
+    page.goto(f"{proxy.locked_url}/login?next=/settings")
+    _expect_no_violations(page, theme)
+    page.get_by_label("Key").fill("a key of nobody")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    _expect_no_violations(page, theme)
+    page.get_by_label("Key").fill(KEY)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="API keys")).to_be_visible()
+    _expect_no_violations(page, theme)
+    own.close()
+
+
+def _expect_no_violations(page: Page, theme: str) -> None:
+    page.evaluate(AXE_SCRIPT)
+    assert page.evaluate(VIOLATIONS) == []
+    red = page.evaluate("Number(getComputedStyle(document.body).backgroundColor.match(/[0-9]+/)[0])")
+    assert (red < 128) is (theme == "dark")

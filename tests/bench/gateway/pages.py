@@ -1,0 +1,70 @@
+"""Pages as a browser has them open: what it sends when a page is opened, and every few seconds from then on."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from typing import Any, Final
+
+import httpx
+import psutil
+
+TIMEOUT: Final = 900.0
+
+
+class OpenPage:
+    """A page at a gateway.
+
+    Attributes:
+        num_timers: How many of its events come by themselves.
+        interval: Seconds between two of one timer, where few pages are open.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, html: str, query: str) -> None:
+        found = re.search(r"window\.gradio_config = (\{.*?\});</script>", html, re.DOTALL)
+        assert found
+        config = json.loads(found[1])
+        self._client, self._query, self._session = client, query, uuid.uuid4().hex[:11]
+        self._values = {item["id"]: item["props"].get("value") for item in config["components"]}
+        self._events = [event for event in config["dependencies"] if event["backend_fn"]]
+        self._ticks = self._of("tick")
+        self.num_timers = len(self._ticks)
+        self.interval = min(item["props"]["value"] for item in config["components"] if item["type"] == "timer")
+
+    async def open(self) -> None:
+        """Ask for what it shows first."""
+        for event in self._of("load"):
+            await self._ask(event)
+        await self.tick()
+
+    async def tick(self) -> None:
+        """Ask for what it shows now."""
+        for event in self._ticks:
+            await self._ask(event)
+
+    def _of(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self._events if any(target[1] == name for target in event["targets"])]
+
+    async def _ask(self, event: dict[str, Any]) -> None:
+        asked = {
+            "data": [self._values.get(number) for number in event["inputs"]],
+            "event_data": None,
+            "fn_index": event["id"],
+            "trigger_id": event["targets"][0][0],
+            "session_hash": self._session,
+        }
+        (await self._client.post(f"/gradio_api/queue/join?{self._query}", json=asked)).raise_for_status()
+        stream = self._client.stream("GET", "/gradio_api/queue/data", params={"session_hash": self._session})
+        async with stream as response:
+            async for line in response.aiter_lines():
+                message = json.loads(line.removeprefix("data: ")) if line else {}
+                if message.get("msg") == "process_completed" and not message["success"]:
+                    raise SystemExit(f"{event['id']}: {message}")
+                if message.get("msg") == "close_stream":
+                    return
+
+
+def busy_seconds() -> float:
+    """Return the processor time of all processes that this one started and that still run."""
+    return sum(sum(process.cpu_times()[:2]) for process in psutil.Process().children(recursive=True))
