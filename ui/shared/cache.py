@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable
@@ -18,8 +19,8 @@ from ui.shared.environment import render
 
 T = TypeVar("T")
 FRESH_SECONDS = 1.0
-# Of all open pages together: a question takes the page framework some milliseconds, whatever is asked.
-_MOST_QUESTIONS_PER_SECOND = 40
+# Of all open pages together: a question takes the page framework 20 ms, whatever is asked.
+_MOST_QUESTIONS_PER_SECOND = 25
 _FORGET_SECONDS = 15.0
 _MOST_KEPT = 500
 # Elements that are named otherwise than their field on the wire.
@@ -62,9 +63,8 @@ class OpenPages:
             self._intervals = {name: one for name, one in kept if now - one[0] < one[1] + _FORGET_SECONDS}
             self._look_time = now
         former = self._intervals.get(page, (now, seconds))[1]
-        num_pages, interval = len(self._intervals.keys() | {page}), seconds
-        while num_pages > interval * _MOST_QUESTIONS_PER_SECOND:
-            interval *= 2
+        num_pages = len(self._intervals) + (page not in self._intervals)
+        interval = seconds * math.ceil(num_pages / (seconds * _MOST_QUESTIONS_PER_SECOND))
         self._intervals[page] = now, interval
         return interval if interval != former else None
 

@@ -52,7 +52,7 @@ def main() -> None:
         with start_service("gateway", folder / "locked", port=0, calls_per_minute=0, **asks) as gateway:
             _measure(gateway, _refusals_of_door(f"http://{gateway.address}"), num_requests)
         with start_service("gateway", folder / "rated", port=0, calls_per_minute=6, **asks) as gateway:
-            busy = Refusal("asked too often", _request("GET", _PATH, f"Authorization: Bearer {_KEY}"), (429,))
+            busy = Refusal("asked too often", _request("GET", _PATH, f"Authorization: Bearer {_KEY}"), (503, 429))
             _measure(gateway, [busy], num_requests)
         with start_service("gateway", folder / "open", port=0, **_NOWHERE) as gateway:
             foreign = Refusal("a foreign Host, no login", _request("GET", _PATH, "Host: evil.example"), (403,))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import lru_cache
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
@@ -32,10 +33,15 @@ async def show_login(request: Request, next: str = "/") -> Response:
 @router.post("/login")
 async def log_in(request: Request) -> Response:
     """Begin a session and show the page that was asked for, or the form again."""
-    access, form = access_of(request), await request.form(max_files=0, max_fields=10)
+    access, address, failures = access_of(request), _address(request), _failures_of(request)
+    try:
+        failures.check(address)
+    except Busy as error:
+        # Without a look at what is sent: who guesses shall cost little.
+        return _form(request, "/", error)
+    form = await request.form(max_files=0, max_fields=10)
     place, secret = str(form.get("next", "/")), str(form.get("secret", ""))
     name = str(form.get("name", "")).strip()
-    address, failures = _address(request), _failures_of(request)
     # One address guesses at many names, and many addresses at one name.
     origins = [address, f"user:{name[:100]}"] if name else [address]
     try:
@@ -138,17 +144,17 @@ def _failures_of(request: Request) -> CallRates:
 
 
 def _form(request: Request, place: str, error: ServiceError | None = None) -> HTMLResponse:
-    page = render(
-        "gateway/login",
-        style=Markup(stylesheet()),
-        # Relative, since a proxy may show the gateway below any path.
-        root="../" * (request.url.path.removeprefix(request.scope.get("root_path", "")).count("/") - 1),
-        place=place,
-        problem=str(error or ""),
-        has_provider=access_of(request).provider is not None,
-    )
+    # Relative, since a proxy may show the gateway below any path.
+    root = "../" * (request.url.path.removeprefix(request.scope.get("root_path", "")).count("/") - 1)
+    page = _page(root, place, str(error or ""), access_of(request).provider is not None)
     headers = {"Cache-Control": "no-store", **(retry_headers(error) if error else {})}
     return HTMLResponse(page, status_of(error) if error else 200, headers)
+
+
+@lru_cache(maxsize=100)
+def _page(root: str, place: str, problem: str, has_provider: bool) -> str:
+    style = Markup(stylesheet())
+    return render("gateway/login", style=style, root=root, place=place, problem=problem, has_provider=has_provider)
 
 
 def _path(request: Request) -> str:
