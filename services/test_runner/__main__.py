@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from drillyard.test_runner.v1 import test_runner_service_pb2_grpc as rpc
 
@@ -26,6 +26,7 @@ from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
 from services.test_runner.domain import Form
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
 from services.test_runner.ports import (
     AnswerScorer,
@@ -103,10 +104,7 @@ async def wire(
     for part in (workers, servers, endpoints):
         app.on_stop(part.close)
     backend = _Backends(workers, servers, endpoints)
-    job = TestRunJob(
-        store=store, registry=registry, backend=backend, telemetry=telemetry, window_size=settings.window_size
-    )
-    app.jobs.runner.register(job.kind, job, limit=settings.max_running)
+    _register_jobs(app, settings, store=store, registry=registry, backend=backend, telemetry=telemetry)
     servicer = TestRunnerServicer(
         runs=TestRunUseCases(
             jobs=jobs, store=store, registry=registry, policy=policy, window_size=settings.window_size
@@ -121,6 +119,16 @@ async def wire(
         ),
     )
     app.add_servicer(rpc.add_TestRunnerServiceServicer_to_server, servicer, SERVICE_NAME)
+
+
+def _register_jobs(app: Application, settings: TestRunnerSettings, **adapters: Any) -> None:
+    # With SQLite there is no other process to share runs with.
+    shared_by = None if app.database.is_sqlite else app.jobs.store
+    job = TestRunJob(**adapters, window_size=settings.window_size, shared_by=shared_by)
+    app.jobs.runner.register(job.kind, job, limit=settings.max_running)
+    if shared_by is not None:
+        share = RunShareJob(**adapters, jobs=shared_by)
+        app.jobs.runner.register(share.kind, share, part_of=job.kind)
 
 
 def _doctor(app: Application) -> DoctorProcess:

@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import JobStore, SqlJobStore
+from services.chassis.errors import FailedPrecondition, NotFound
+from services.chassis.jobs import JobState, JobStore, SqlJobStore
 from services.test_runner.domain import (
+    SHARE_KIND,
     AnswerTurn,
     Artifact,
     Environment,
     FinishReason,
+    Hold,
     Message,
     RunInputs,
     RunRecord,
@@ -51,6 +53,23 @@ class Stores:
         assert job is not None and job.job_id == run_id
         await self.runs.add_run(RunRecord(run_id, INPUTS))
         return job.epoch
+
+    async def shared(self, run_id: str) -> tuple[Hold, Hold]:
+        """Add a run that is worked on and a share of it, and return the holds of both."""
+        epoch = await self.running(run_id)
+        await self.jobs.create(SHARE_KIND, "", {}, job_id=f"{run_id}-share-1-1")
+        share = await self.jobs.claim([SHARE_KIND], "another", 60)
+        assert share is not None
+        return Hold(run_id, epoch), Hold(share.job_id, share.epoch)
+
+    async def windows(self, run_id: str, hold: Hold) -> tuple[int | None, int]:
+        """Return the window that a hold gets, and how many others have one."""
+        claim = await self.runs.take_window(run_id, hold, 2)
+        return claim.window, claim.num_others
+
+
+def window(run_id: str, number: int) -> list[Transcript]:
+    return [transcript(run_id, 2 * number + 1), transcript(run_id, 2 * number + 2)]
 
 
 @pytest.fixture(params=KINDS)
@@ -105,8 +124,8 @@ async def test_unknown_runs_are_absent(stores: Stores) -> None:
 async def test_a_window_comes_back_in_order_with_its_counts(stores: Stores) -> None:
     epoch = await stores.running("run-1")
     first = [transcript("run-1", 1), transcript("run-1", 2)]
-    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, first)
-    record = await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 3)])
+    await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, first)
+    record = await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, [transcript("run-1", 3)])
     assert record == RunRecord("run-1", INPUTS, ENVIRONMENT, num_transcripts=3, num_generated_tokens=9)
     assert await stores.runs.get_run("run-1") == record
     assert await stores.runs.list_transcripts("run-1", 0, 2) == tuple(first)
@@ -116,14 +135,14 @@ async def test_a_window_comes_back_in_order_with_its_counts(stores: Stores) -> N
 async def test_transcripts_without_an_answer_are_counted(stores: Stores) -> None:
     epoch = await stores.running("run-1")
     window = [transcript("run-1", 1), replace(transcript("run-1", 2), finish_reason=FinishReason.BACKEND_FAULT)]
-    record = await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
+    record = await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, window)
     assert (record.num_transcripts, record.num_unanswered) == (2, 1)
 
 
 async def test_a_deleted_run_takes_its_transcripts_along_and_no_others(stores: Stores) -> None:
     for name in ("run-1", "run-2"):
         epoch = await stores.running(name)
-        await stores.runs.append_window(name, epoch, ENVIRONMENT, [transcript(name, 1)])
+        await stores.runs.append_window(name, Hold(name, epoch), ENVIRONMENT, [transcript(name, 1)])
     await stores.runs.delete_run("run-1")
     await stores.runs.delete_run("run-1")
     assert await stores.runs.get_run("run-1") is None
@@ -133,7 +152,7 @@ async def test_a_deleted_run_takes_its_transcripts_along_and_no_others(stores: S
 
 async def test_a_transcript_is_found_by_its_id(stores: Stores) -> None:
     epoch = await stores.running("run-1")
-    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 1)])
+    await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, [transcript("run-1", 1)])
     assert await stores.runs.get_transcript("run-1-1") == transcript("run-1", 1)
     assert await stores.runs.get_transcript("run-1-2") is None
 
@@ -144,10 +163,10 @@ async def test_a_window_is_stored_once_also_when_the_answer_was_lost_and_refused
     epoch = await stores.running("run-1")
     window = [transcript("run-1", 1), transcript("run-1", 2)]
     for _ in range(2):
-        await stores.runs.append_window("run-1", epoch, ENVIRONMENT, window)
+        await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, window)
     for others in ([transcript("run-1", 2), transcript("run-1", 3)], [transcript("run-1", 4)]):
         with pytest.raises(FailedPrecondition):
-            await stores.runs.append_window("run-1", epoch, ENVIRONMENT, others)
+            await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, others)
     record = await stores.runs.get_run("run-1")
     assert record is not None and record.num_transcripts == 2
 
@@ -157,14 +176,14 @@ async def test_a_window_of_an_owner_that_was_replaced_is_refused(stores: Stores)
     await stores.jobs.release("run-1", epoch)
     assert await stores.jobs.claim(["test_run"], "another", 60) is not None
     with pytest.raises(FailedPrecondition):
-        await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [transcript("run-1", 1)])
+        await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, [transcript("run-1", 1)])
     assert await stores.runs.list_transcripts("run-1", 0, 10) == ()
 
 
 async def test_runs_do_not_see_each_others_transcripts(stores: Stores) -> None:
     one = await stores.running("run-1")
     await stores.running("run-2")
-    await stores.runs.append_window("run-1", one, ENVIRONMENT, [transcript("run-1", 1)])
+    await stores.runs.append_window("run-1", Hold("run-1", one), ENVIRONMENT, [transcript("run-1", 1)])
     assert await stores.runs.list_transcripts("run-2", 0, 10) == ()
 
 
@@ -177,7 +196,7 @@ async def test_a_run_without_weights_comes_back_as_it_was_stored(stores: Stores)
 async def test_transcripts_are_found_by_their_cases(stores: Stores) -> None:
     epoch = await stores.running("run-1")
     every = [transcript("run-1", number) for number in (1, 2, 3)]
-    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, every)
+    await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, every)
     found = await stores.runs.find_transcripts("run-1", ["case-3", "case-1", "case-9"])
     assert sorted(found, key=lambda item: item.sequence) == [every[0], every[2]]
     assert await stores.runs.find_transcripts("run-1", []) == ()
@@ -188,6 +207,61 @@ async def test_transcripts_are_found_by_their_cases(stores: Stores) -> None:
 async def test_transcripts_of_an_early_release_are_read(stores: Stores) -> None:
     epoch = await stores.running("run-1")
     early = replace(transcript("run-1", 1), turns=(), stop="")
-    await stores.runs.append_window("run-1", epoch, ENVIRONMENT, [early])
+    await stores.runs.append_window("run-1", Hold("run-1", epoch), ENVIRONMENT, [early])
     assert await stores.runs.get_transcript("run-1-1") == early
     assert early.num_generated_tokens == 3
+
+
+async def test_each_window_has_one_hold_at_a_time_and_is_seen_once_all_before_it_are_stored(stores: Stores) -> None:
+    run, share = await stores.shared("run-1")
+    assert [await stores.windows("run-1", hold) for hold in (run, share, share)] == [(0, 0), (1, 1), (1, 1)]
+    for _ in range(2):
+        record = await stores.runs.append_window("run-1", replace(share, window=1), ENVIRONMENT, window("run-1", 1))
+        assert (record.num_transcripts, record.num_generated_tokens, record.num_ahead) == (0, 0, 2)
+    assert await stores.windows("run-1", share) == (None, 1)
+    assert await stores.runs.list_transcripts("run-1", 0, 9) == ()
+    for _ in range(2):
+        record = await stores.runs.append_window("run-1", replace(run, window=0), ENVIRONMENT, window("run-1", 0))
+        assert record == RunRecord("run-1", INPUTS, ENVIRONMENT, num_transcripts=4, num_generated_tokens=12)
+    assert await stores.windows("run-1", run) == (None, 0)
+    assert await stores.runs.list_transcripts("run-1", 0, 9) == (*window("run-1", 0), *window("run-1", 1))
+
+
+async def test_the_window_of_a_hold_that_has_ended_is_another_s_and_not_its_own_any_more(stores: Stores) -> None:
+    run, share = await stores.shared("run-1")
+    assert await stores.windows("run-1", share) == (0, 0)
+    await stores.jobs.release(share.job_id, share.epoch)
+    assert await stores.windows("run-1", run) == (0, 0)
+    with pytest.raises(FailedPrecondition, match="another process"):
+        await stores.runs.append_window("run-1", replace(share, window=0), ENVIRONMENT, window("run-1", 0))
+    record = await stores.runs.append_window("run-1", replace(run, window=0), ENVIRONMENT, window("run-1", 0))
+    assert (record.num_transcripts, record.num_ahead) == (2, 0)
+
+
+async def test_a_share_gets_no_window_of_a_run_that_pauses_or_that_nobody_holds(stores: Stores) -> None:
+    run, share = await stores.shared("run-1")
+    await stores.jobs.release("run-1", run.epoch)
+    assert await stores.windows("run-1", share) == (None, 0)
+    job = await stores.jobs.claim(["test_run"], "me", 60)
+    assert job is not None and await stores.windows("run-1", share) == (0, 0)
+    await stores.jobs.request_pause("run-1")
+    assert await stores.windows("run-1", Hold("run-1", job.epoch)) == (None, 1)
+    await stores.runs.append_window("run-1", replace(share, window=0), ENVIRONMENT, window("run-1", 0))
+    assert [await stores.windows("run-1", hold) for hold in (Hold("run-1", job.epoch), share)] == [(None, 0)] * 2
+
+
+async def test_a_share_stores_nothing_of_a_run_that_has_ended_and_goes_with_it(stores: Stores) -> None:
+    run, share = await stores.shared("run-1")
+    assert await stores.windows("run-1", share) == (0, 0)
+    await stores.jobs.finish("run-1", run.epoch, JobState.FAILED)
+    with pytest.raises(FailedPrecondition, match="FAILED"):
+        await stores.runs.append_window("run-1", replace(share, window=0), ENVIRONMENT, window("run-1", 0))
+    await stores.runs.delete_run("run-1")
+    with pytest.raises(NotFound):
+        await stores.jobs.get(share.job_id)
+
+
+async def test_what_generates_a_run_is_fixed_once(stores: Stores) -> None:
+    run, _ = await stores.shared("run-1")
+    for environment in (ENVIRONMENT, Environment("bfloat16")):
+        assert (await stores.runs.set_environment("run-1", run, environment)).environment == ENVIRONMENT

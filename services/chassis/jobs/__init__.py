@@ -17,6 +17,7 @@ from services.chassis.jobs.tables import (
     drop_job_tables,
     drop_worked_seconds,
     drop_workspaces,
+    live_epochs,
 )
 from services.chassis.jobs.watch import watch
 
@@ -44,5 +45,6 @@ __all__ = [
     "drop_worked_seconds",
     "drop_workspaces",
     "fence",
+    "live_epochs",
     "watch",
 ]

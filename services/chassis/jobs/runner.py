@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import product
 
@@ -49,11 +49,14 @@ class JobRunner:
         self._functions: dict[str, Function] = {}
         self._cleanups: dict[str, Function] = {}
         self._limits: dict[str, int] = {}
+        self._parts: dict[str, str] = {}
         self._attempts: dict[asyncio.Task[None], Attempt] = {}
         self._claiming: asyncio.Task[None] | None = None
         self._is_broken = False
 
-    def register(self, kind: str, function: Function, *, limit: int = 1, cleanup: Function | None = None) -> None:
+    def register(
+        self, kind: str, function: Function, *, limit: int = 1, cleanup: Function | None = None, part_of: str = ""
+    ) -> None:
         """Let `function` do the jobs of `kind`, `limit` at once, before `start`.
 
         Args:
@@ -62,9 +65,14 @@ class JobRunner:
             limit: How many of this kind run at once in this process, without those that await a person.
             cleanup: Called instead of `function` for a job whose process died while it was being cancelled, or that is
                 given up since its processes died too often.
+            part_of: The kind of job that such a job is a part of. Only a process that works on none of that kind takes
+                it, while no whole job waits, and gives it a place of theirs. Nobody waits for parts by themselves, or
+                is told of their ends.
         """
         self._functions[kind] = function
         self._limits[kind] = limit
+        if part_of:
+            self._parts[kind] = part_of
         if cleanup is not None:
             self._cleanups[kind] = cleanup
 
@@ -72,6 +80,11 @@ class JobRunner:
     def kinds(self) -> tuple[str, ...]:
         """The kinds of jobs that this process works on."""
         return tuple(self._functions)
+
+    @property
+    def parts(self) -> frozenset[str]:
+        """The kinds whose jobs are parts of others."""
+        return frozenset(self._parts)
 
     @property
     def is_claiming(self) -> bool:
@@ -89,8 +102,9 @@ class JobRunner:
         States that no job is in are there too: an alert sees a number rise only from one that was there.
         """
         none = dict.fromkeys(product(self.kinds, map(str, JobState)), 0)
-        now, since = datetime.now(UTC), await self._store.queued_since(self.kinds)
-        ages = {kind: (now - since.get(kind, now)).total_seconds() for kind in self.kinds}
+        awaited = [kind for kind in self.kinds if kind not in self._parts]
+        now, since = datetime.now(UTC), await self._store.queued_since(awaited)
+        ages = {kind: (now - since.get(kind, now)).total_seconds() for kind in awaited}
         return none | await self._store.count(), ages
 
     async def start(self) -> None:
@@ -147,22 +161,13 @@ class JobRunner:
     async def _claim_one(self) -> bool:
         running = self.running
         contexts = [attempt.context for attempt in self._attempts.values()]
-        busy = Counter(context.job.kind for context in contexts if not context.awaits_person)
-        kinds = [kind for kind, limit in self._limits.items() if busy[kind] < limit]
+        busy = Counter(self._place(context.job.kind) for context in contexts if not context.awaits_person)
+        kinds = [kind for kind, limit in self._limits.items() if busy[self._place(kind)] < limit]
         working = [attempt.context.job for attempt in self._attempts.values() if not attempt.is_waiting]
         if any(job.num_barren_holds >= self._max_deaths for job in working):
             return False
         since = boot_seconds()
-        claim = asyncio.create_task(
-            self._store.claim(
-                kinds,
-                self._owner,
-                self._lease_seconds,
-                running=running,
-                is_busy=bool(working),
-                max_deaths=self._max_deaths,
-            )
-        )
+        claim = asyncio.create_task(self._claim(kinds, running=running, is_busy=bool(working)))
         try:
             job = await asyncio.shield(claim)
         except asyncio.CancelledError:
@@ -183,6 +188,24 @@ class JobRunner:
         self._attempts[task] = attempt
         task.add_done_callback(self._ended)
         return True
+
+    async def _claim(self, kinds: Sequence[str], *, running: Collection[str], is_busy: bool) -> Job | None:
+        for are_parts in (False, True):
+            wanted = [kind for kind in kinds if (kind in self._parts) is are_parts]
+            job = await self._store.claim(
+                wanted,
+                self._owner,
+                self._lease_seconds,
+                running=running,
+                is_busy=is_busy,
+                max_deaths=self._max_deaths,
+            )
+            if job is not None:
+                return job
+        return None
+
+    def _place(self, kind: str) -> str:
+        return self._parts.get(kind, kind)
 
     async def _give_back(self, claim: asyncio.Task[Job | None]) -> None:
         """Release what was being claimed when this process began to end, so that nobody waits for its lease."""

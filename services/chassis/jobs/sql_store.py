@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from sqlalchemy import Select, Text, and_, cast, delete, func, insert, or_, select, text, update
+from sqlalchemy import Select, Text, and_, cast, delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, insert_if_absent, item_of, row_of
@@ -30,7 +30,7 @@ from services.chassis.jobs.job import (
 )
 from services.chassis.jobs.requests import Ledger
 from services.chassis.jobs.store import JobStore
-from services.chassis.jobs.tables import JOB_EVENTS, JOBS
+from services.chassis.jobs.tables import JOB_EVENTS, JOBS, database_clock
 from services.chassis.machine.garbage import Garbage, days_ago
 
 _OWNED = sorted(str(state) for state in OWNED_STATES)
@@ -191,8 +191,7 @@ class _SqlLedger:
     async def lease_clock(self) -> float:
         if self._clock is not None:
             return self._clock()
-        seconds = await self._session.execute(text("SELECT extract(epoch FROM clock_timestamp())"))
-        return float(seconds.scalar_one())
+        return await database_clock(self._session)
 
     async def load(self, job_id: str) -> Job | None:
         return await self._one(select(JOBS).where(JOBS.c.job_id == job_id))

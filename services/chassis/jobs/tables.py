@@ -1,7 +1,8 @@
-"""The two tables of jobs, which every service's own migrations create."""
+"""The two tables of jobs, which every service's own migrations create, and which holds of jobs last."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from sqlalchemy import (
@@ -19,8 +20,13 @@ from sqlalchemy import (
     Table,
     UniqueConstraint,
     inspect,
+    select,
     text,
 )
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.chassis.database.lease import boot_seconds
+from services.chassis.jobs.job import OWNED_STATES
 
 METADATA = MetaData()
 
@@ -146,3 +152,18 @@ def drop_workspaces(op: Bound) -> None:
 def drop_job_tables(op: Bound) -> None:
     """Drop what `create_job_tables` made."""
     METADATA.drop_all(op.get_bind(), tables=[JOB_EVENTS, JOBS], checkfirst=False)
+
+
+async def database_clock(session: AsyncSession) -> float:
+    """Return PostgreSQL's clock, on which its leases run, in seconds."""
+    seconds = await session.execute(text("SELECT extract(epoch FROM clock_timestamp())"))
+    return float(seconds.scalar_one())
+
+
+async def live_epochs(session: AsyncSession, job_ids: Collection[str]) -> Mapping[str, int]:
+    """Return the present epoch of each of the jobs that somebody holds whose lease lasts."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    clock = boot_seconds() if is_sqlite else await database_clock(session)
+    owned = JOBS.c.state.in_(sorted(map(str, OWNED_STATES)))
+    held = select(JOBS.c.job_id, JOBS.c.epoch).where(JOBS.c.job_id.in_(job_ids), owned, JOBS.c.lease_until > clock)
+    return {row.job_id: row.epoch for row in await session.execute(held)}

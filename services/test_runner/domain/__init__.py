@@ -3,14 +3,16 @@
 from services.test_runner.domain.comparison import Difference, RunComparison
 from services.test_runner.domain.endpoint import Departure, Endpoint, ToolMode, TryOutcome
 from services.test_runner.domain.generation import GenerationOrder, Sampling, TokenLogProb
-from services.test_runner.domain.record import Artifact, Environment, Form, RunInputs, RunRecord
-from services.test_runner.domain.test_run import KIND, Item, TestRunPhase, TestRunSpec, answer_seed, items
+from services.test_runner.domain.record import Artifact, Claim, Environment, Form, Hold, RunInputs, RunRecord
+from services.test_runner.domain.test_run import KIND, SHARE_KIND, Item, TestRunPhase, TestRunSpec, answer_seed, items
 from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
 
 __all__ = [
     "KIND",
+    "SHARE_KIND",
     "AnswerTurn",
     "Artifact",
+    "Claim",
     "Departure",
     "Difference",
     "Endpoint",
@@ -18,6 +20,7 @@ __all__ = [
     "FinishReason",
     "Form",
     "GenerationOrder",
+    "Hold",
     "Item",
     "Message",
     "RunComparison",

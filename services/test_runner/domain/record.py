@@ -82,8 +82,24 @@ class Environment:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """What a process writes under: its hold of a job, which is the run's own or that of a share of it.
+
+    `window` is the number, from 0, of the window that is written; None where nobody else works on the run.
+    """
+
+    job_id: str
+    epoch: int
+    window: int | None = None
+
+
+@dataclass(frozen=True)
 class RunRecord:
-    """A run's inputs, what it ran with, and its counts; `num_unanswered` transcripts are faults of the machine."""
+    """A run's inputs, what it ran with, and its counts; `num_unanswered` transcripts are faults of the machine.
+
+    `num_ahead` transcripts are stored besides, behind a window that somebody still works on. No caller sees them, and
+    no other number counts them, until that window is stored.
+    """
 
     test_run_id: str
     inputs: RunInputs
@@ -91,6 +107,7 @@ class RunRecord:
     num_transcripts: int = 0
     num_generated_tokens: int = 0
     num_unanswered: int = 0
+    num_ahead: int = 0
 
     def resolved(self, spec: TestRunSpec) -> TestRunSpec:
         """Return `spec` with ids resolved to the versions that the run uses."""
@@ -99,3 +116,12 @@ class RunRecord:
             model_version_id=self.inputs.model_version_id,
             test_suite_version_id=self.inputs.test_suite_version_id,
         )
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The window that a hold may work on, or None, how many others are at work on, and the run as it is now."""
+
+    window: int | None
+    num_others: int
+    record: RunRecord

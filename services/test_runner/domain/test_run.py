@@ -13,6 +13,8 @@ from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.domain.generation import Sampling, check_id
 
 KIND = "test_run"
+# The part of a run that another process takes: window after window, for as long as there are any.
+SHARE_KIND = "test_run_share"
 _DTYPES = ("", "bfloat16", "float32")
 
 

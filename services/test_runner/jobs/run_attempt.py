@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
@@ -14,9 +14,10 @@ from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.chassis.jobs import JobContext, JobPaused
 from services.chassis.waiting import with_heartbeat
 from services.protocols.cases import Case
-from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, Transcript, items
+from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, Transcript
 from services.test_runner.jobs.case_session import CaseSession
 from services.test_runner.jobs.progress import RunProgress
+from services.test_runner.jobs.windows import Windows, num_total_of
 from services.test_runner.ports import (
     Activity,
     Answer,
@@ -31,10 +32,11 @@ from services.test_runner.ports import (
 from services.test_runner.resolution import profile_of
 from services.test_runner.telemetry import TestRunnerTelemetry
 
-CaseOf = Callable[[Item], Awaitable[Case]]
 _Kept = Mapping[tuple[str, int], Transcript]
 
 HEARTBEAT_SECONDS = 2.0
+# How often a process without a window looks whether one of the others' has become free, or all are stored.
+_LOOK_SECONDS = 0.5
 _MAX_TRIES = 2
 # How often an attempt asks a part of a window by itself, to find the case that breaks the backend.
 _MAX_PARTS = 64
@@ -73,60 +75,53 @@ class RunAttempt:
         self,
         context: JobContext,
         spec: TestRunSpec,
-        record: RunRecord,
+        windows: Windows,
         *,
         store: RunStore,
         backend: GenerationBackend,
         telemetry: TestRunnerTelemetry,
     ) -> None:
-        self._context, self._spec, self._record = context, spec, record
+        self._context, self._spec, self._windows = context, spec, windows
         self._store, self._backend, self._telemetry = store, backend, telemetry
-        self._profile = profile_of(record.inputs.profile_id)
-        self._num_total = record.inputs.num_cases * spec.num_repeats
-        self._progress = RunProgress(context, num_stored=record.num_transcripts, num_total=self._num_total)
+        self._profile = profile_of(self._record.inputs.profile_id)
+        self._num_total = num_total_of(self._record, spec)
+        self._progress = RunProgress(context, num_stored=self._record.num_transcripts, num_total=self._num_total)
         self._sessions: list[CaseSession] = []
-        self._environment = record.environment
+        self._environment = self._record.environment
         self._num_tries, self._num_parts = 0, 0
 
-    async def run(self, case_of: CaseOf, after_commit: Callable[[], Awaitable[None]]) -> RunRecord:
-        """Ask all that is left, and return the run with its counts.
+    @property
+    def _record(self) -> RunRecord:
+        return self._windows.record
 
-        `case_of` is asked for the cases in the order of the plan.
+    async def run(self, after_commit: Callable[[], Awaitable[None]]) -> RunRecord:
+        """Ask all that is left for this attempt, and return the run with its counts.
 
         Raises:
             JobPaused: A pause was asked for, and a window is committed.
             FailedPrecondition: The model cannot be loaded, or its endpoint is away and nothing was ever answered.
         """
         self._after_commit = after_commit
-        plan = self._plan(case_of)
-        while await self._open_sessions(plan):
+        while await self._open_sessions():
             if not all(session.is_over for session in self._sessions):
                 await self._ask_turn()
             if all(session.is_over for session in self._sessions) or self._spec.throughput:
                 await self._commit()
-                if self._context.pause_requested and self._record.num_transcripts < self._num_total:
+                is_alone = not self._windows.is_shared
+                if is_alone and self._context.pause_requested and self._record.num_transcripts < self._num_total:
                     raise JobPaused
         return self._record
 
-    async def _plan(self, case_of: CaseOf) -> AsyncIterator[tuple[Item, Case]]:
-        """Yield what is left; windows are stored in the order of the plan, and in the throughput mode by their case."""
-        stored: frozenset[tuple[str, int]] = frozenset()
-        num_done = self._record.num_transcripts
-        if self._spec.throughput:
-            stored, num_done = await self._store.stored_cases(self._record.test_run_id), 0
-        for item in items(self._record.inputs.num_cases, self._spec.num_repeats, num_done=num_done):
-            case = await case_of(item)
-            if (case.case_id, item.repeat) not in stored:
-                yield item, case
-
-    async def _open_sessions(self, plan: AsyncIterator[tuple[Item, Case]]) -> bool:
+    async def _open_sessions(self) -> bool:
         """Open as many sessions as have a place, and return whether any is open."""
         if self._sessions and not self._spec.throughput:
             return True
         places = self._record.inputs.window_size * (_WINDOWS_IN_FLIGHT if self._spec.throughput else 1)
-        entries: list[tuple[Item, Case]] = []
-        while len(self._sessions) + len(entries) < places and (entry := await anext(plan, None)):
-            entries.append(entry)
+        entries = await self._windows.take(places - len(self._sessions))
+        while not entries and self._windows.others_work:
+            await self._progress.window_stored(self._record.num_transcripts + self._record.num_ahead)
+            await asyncio.sleep(_LOOK_SECONDS)
+            entries = await self._windows.take(places)
 
         transcripts = await self._kept({case.case_id for _, case in entries})
         # What a worker computes together decides how it rounds: a window is asked as a whole, or not at all.
@@ -185,6 +180,7 @@ class RunAttempt:
                         await self._take(sessions.get(event.key), event)
                     case Prepared(environment):
                         self._environment, result.is_loaded = environment, True
+                        await self._windows.prepared(environment)
                         if workload.limit_seconds is not None:
                             result.limit.reschedule(asyncio.get_running_loop().time() + workload.limit_seconds)
                     case Activity():
@@ -259,17 +255,17 @@ class RunAttempt:
         ended = [session for session in self._sessions if session.is_over]
         if not ended:
             return
-        run_id, first = self._record.test_run_id, self._record.num_transcripts + 1
+        run_id, first = self._record.test_run_id, self._windows.first_sequence
         transcripts = [session.transcript(run_id, first + place) for place, session in enumerate(ended)]
         stored = self._record.environment
         environment = stored if stored != Environment() else self._environment
-        self._record = await self._store.append_window(run_id, self._context.epoch, environment, transcripts)
+        await self._windows.append(environment, transcripts)
         self._sessions = [session for session in self._sessions if not session.is_over]
         self._num_tries = 0
         self._telemetry.transcripts_stored(
             [transcript for session, transcript in zip(ended, transcripts, strict=True) if session.kept is None]
         )
-        await self._progress.window_stored(self._record.num_transcripts)
+        await self._progress.window_stored(self._record.num_transcripts + self._record.num_ahead)
         await self._after_commit()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from services.test_runner.domain import Environment, RunRecord, Transcript
+from services.test_runner.domain import Claim, Environment, Hold, RunRecord, Transcript
 
 
 class RunStore(Protocol):
@@ -24,18 +24,37 @@ class RunStore(Protocol):
         ...
 
     async def append_window(
-        self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
+        self, test_run_id: str, hold: Hold, environment: Environment, transcripts: Sequence[Transcript]
     ) -> RunRecord:
         """Store the transcripts of one window, all or none, and return the run with its new counts.
 
         Raises:
-            FailedPrecondition: The job was taken over by another process since `epoch`, or the window does not
-                follow what is stored.
+            FailedPrecondition: The job or its window was taken over by another process since, the run has ended, or the
+                window does not follow what is stored.
+        """
+        ...
+
+    async def set_environment(self, test_run_id: str, hold: Hold, environment: Environment) -> RunRecord:
+        """Fix what generates all answers of a run, unless that is fixed, and return the run.
+
+        Raises:
+            FailedPrecondition: The job was taken over by another process.
+        """
+        ...
+
+    async def take_window(self, test_run_id: str, hold: Hold, num_windows: int) -> Claim:
+        """Claim the first window of `num_windows` that is neither stored nor held by a hold that lasts.
+
+        A hold has one at a time; asked again it gets the same until that is stored. There is no new one while the run
+        is to pause or cancel, nor for a share while nobody holds the run itself.
+
+        Raises:
+            FailedPrecondition: The job was taken over by another process, or the run has ended.
         """
         ...
 
     async def delete_run(self, test_run_id: str) -> None:
-        """Remove a run and its transcripts; nothing happens when it is not there."""
+        """Remove a run with its transcripts and shares; nothing happens when it is not there."""
         ...
 
     async def get_transcript(self, transcript_id: str) -> Transcript | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.database import Database, EncodedJson, dump_json, insert_if_absent, item_of, row_of
 from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import fence
+from services.chassis.jobs import JobState, fence
 from services.chassis.machine.usage import add_tokens
 from services.test_runner.domain import (
     AnswerTurn,
+    Claim,
     Environment,
     FinishReason,
+    Hold,
     Message,
     RunInputs,
     RunRecord,
@@ -27,6 +30,15 @@ from services.test_runner.domain import (
     Transcript,
 )
 from services.test_runner.store.tables import TEST_RUNS, TRANSCRIPTS
+from services.test_runner.store.windows import (
+    check_claimed,
+    claim,
+    count_stored,
+    delete_shares,
+    fenced,
+    num_tokens_of,
+    windows_of,
+)
 
 MIGRATIONS = Path(__file__).with_name("migrations")
 # What a turn keeps as it is; its token ids are in the column of the transcript's token ids.
@@ -69,32 +81,43 @@ class SqlRunStore:
             return {row["test_run_id"]: _to_run(row) for row in rows.mappings()}
 
     async def append_window(
-        self, test_run_id: str, epoch: int, environment: Environment, transcripts: Sequence[Transcript]
+        self, test_run_id: str, hold: Hold, environment: Environment, transcripts: Sequence[Transcript]
     ) -> RunRecord:
         """Store the transcripts of one window, all or none, and return the run with its new counts."""
         rows = await asyncio.to_thread(lambda: [_transcript_row(item) for item in transcripts])
         async with self._database.session() as session:
-            job = await fence(session, test_run_id, epoch)
-            run = await _run(session, test_run_id)
-            if transcripts and run.num_transcripts == transcripts[-1].sequence:
-                # This epoch stored them before; the answer was lost.
+            job = await fenced(session, test_run_id, hold)
+            is_divided = hold.window is not None
+            run = await _run(session, test_run_id, is_divided=is_divided)
+            if await _is_stored(session, run, hold, transcripts):
                 return run
-            check_follows(run, transcripts)
             await session.execute(insert(TRANSCRIPTS), rows)
-            num_tokens = sum(item.num_generated_tokens for item in transcripts)
-            await add_tokens(session, job.workspace_id, num_tokens)
-            changes = {
-                "environment": environment.to_document(),
-                "num_transcripts": run.num_transcripts + len(transcripts),
-                "num_generated_tokens": run.num_generated_tokens + num_tokens,
-                "num_unanswered": run.num_unanswered + sum(not item.is_answered for item in transcripts),
-            }
-            await session.execute(update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id).values(changes))
+            await add_tokens(session, job.workspace_id, num_tokens_of(transcripts))
+            await count_stored(session, run, hold, transcripts, environment)
+            return await _run(session, test_run_id, is_divided=is_divided)
+
+    async def set_environment(self, test_run_id: str, hold: Hold, environment: Environment) -> RunRecord:
+        """Fix what generates all answers of a run, unless that is fixed, and return the run."""
+        async with self._database.session() as session:
+            await fence(session, hold.job_id, hold.epoch)
+            if (await _run(session, test_run_id)).environment == Environment():
+                run = update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id)
+                await session.execute(run.values(environment=environment.to_document()))
             return await _run(session, test_run_id)
 
-    async def delete_run(self, test_run_id: str) -> None:
-        """Remove a run and its transcripts; nothing happens when it is not there."""
+    async def take_window(self, test_run_id: str, hold: Hold, num_windows: int) -> Claim:
+        """Claim the first window of `num_windows` that is neither stored nor held by a hold that lasts."""
         async with self._database.session() as session:
+            job = await fenced(session, test_run_id, hold)
+            run = await _run(session, test_run_id, is_divided=True)
+            is_running = job.state is JobState.RUNNING
+            window, num_others = await claim(session, run, hold, num_windows=num_windows, is_running=is_running)
+            return Claim(window, num_others, run)
+
+    async def delete_run(self, test_run_id: str) -> None:
+        """Remove a run with its transcripts and shares; nothing happens when it is not there."""
+        async with self._database.session() as session:
+            await delete_shares(session, test_run_id)
             for table in (TRANSCRIPTS, TEST_RUNS):
                 await session.execute(delete(table).where(table.c.test_run_id == test_run_id))
 
@@ -104,7 +127,10 @@ class SqlRunStore:
 
     async def list_transcripts(self, test_run_id: str, after_sequence: int, limit: int) -> tuple[Transcript, ...]:
         """Return up to `limit` transcripts after a place in the run, in their order."""
-        later = _where(TRANSCRIPTS.c.test_run_id == test_run_id, TRANSCRIPTS.c.sequence > after_sequence)
+        # A reader goes by the sequence: what it has seen the end of must not grow before that.
+        counted = select(TEST_RUNS.c.num_transcripts).where(TEST_RUNS.c.test_run_id == test_run_id).scalar_subquery()
+        of_run, sequence = TRANSCRIPTS.c.test_run_id == test_run_id, TRANSCRIPTS.c.sequence
+        later = _where(of_run, sequence > after_sequence, sequence <= counted)
         return await self._transcripts(later.order_by(TRANSCRIPTS.c.sequence).limit(limit))
 
     async def find_transcripts(self, test_run_id: str, case_ids: Collection[str]) -> tuple[Transcript, ...]:
@@ -144,14 +170,27 @@ def _where(*conditions: ColumnElement[bool]) -> Select[Any]:
     return select(*_TRANSCRIPT_COLUMNS).where(*conditions)
 
 
-async def _run(session: AsyncSession, test_run_id: str) -> RunRecord:
+async def _run(session: AsyncSession, test_run_id: str, *, is_divided: bool = False) -> RunRecord:
     rows = await session.execute(select(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id))
-    return _to_run(rows.mappings().one())
+    run = _to_run(rows.mappings().one())
+    if not is_divided:
+        return run
+    return replace(run, num_ahead=sum(row["num_transcripts"] for row in await windows_of(session, test_run_id)))
+
+
+async def _is_stored(session: AsyncSession, run: RunRecord, hold: Hold, transcripts: Sequence[Transcript]) -> bool:
+    """Return whether the window was stored before, as when the answer to that was lost."""
+    if hold.window is not None:
+        return not await check_claimed(session, run, hold)
+    if transcripts and run.num_transcripts == transcripts[-1].sequence:
+        return True
+    check_follows(run, transcripts)
+    return False
 
 
 def _to_run(row: Mapping[Any, Any]) -> RunRecord:
     inputs, environment = RunInputs.from_document(row["inputs"]), Environment(**row["environment"])
-    return item_of(RunRecord, row, inputs=inputs, environment=environment)
+    return item_of(RunRecord, row, inputs=inputs, environment=environment, num_ahead=0)
 
 
 def _transcript_row(transcript: Transcript) -> dict[str, Any]:

@@ -36,3 +36,17 @@ TRANSCRIPTS = Table(
     Column("stop", String, nullable=False, server_default=""),
     Index("transcripts_by_case", "test_run_id", "case_id", "repeat"),
 )
+
+# Windows of a run that several processes work on: those that a hold has claimed, and those that are stored (they have
+# transcripts) behind one that is not. A window that follows what the run counts has no row.
+TEST_RUN_WINDOWS = Table(
+    "test_run_windows",
+    METADATA,
+    Column("test_run_id", String, ForeignKey("test_runs.test_run_id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("job_id", String, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("num_transcripts", Integer, nullable=False),
+    Column("num_generated_tokens", BigInteger, nullable=False),
+    Column("num_unanswered", Integer, nullable=False),
+)

@@ -99,5 +99,5 @@ KINDS: dict[str, Kind] = {
         Kind("dataset_build", "feedback", dataset_build_pb2, 4, reads_run=True),
     )
 }
-# Kinds that nobody asks for: they follow from the ends of others.
-FOLLOWING = ("webhook_delivery",)
+# Kinds that nobody asks for: they follow from others, from the end of a job or from a run that replicas share.
+FOLLOWING = ("webhook_delivery", "test_run_share")

@@ -45,16 +45,25 @@ def judge_runs(
         entry = acknowledged.get(run_id)
         if entry is None:
             continue
-        whole = transcripts[references["test_run", entry.shape]]
-        if rows != whole[: len(rows)]:
-            place = next(place for place, pair in enumerate(zip(rows, whole, strict=False)) if pair[0] != pair[1])
-            judgement.wrong.append(f"the run {run_id} differs from the undisturbed one in transcript {place + 1}")
+        judgement.wrong += _differences(run_id, rows, transcripts[references["test_run", entry.shape]])
+
+
+def _differences(run_id: str, rows: list[Row], undisturbed: list[Row]) -> list[str]:
+    # A run that was cancelled may have windows that replicas stored before their turn.
+    whole = {row["sequence"]: row for row in undisturbed}
+    places = [row["sequence"] for row in rows if row != whole.get(row["sequence"])]
+    return [f"the run {run_id} differs from the undisturbed one in transcript {place}" for place in places[:1]]
 
 
 def judge_evaluations(databases: Databases, judgement: Judgement) -> None:
     """Compare the verdicts of each evaluation with the transcripts of its run."""
     transcripts: dict[str, list[str]] = {}
-    for row in databases.read("test_runner", "SELECT test_run_id, transcript_id FROM transcripts ORDER BY sequence"):
+    # What replicas stored before its turn is no answer yet; a run that was cancelled keeps it so.
+    counted = """
+        SELECT test_run_id, transcript_id FROM transcripts JOIN test_runs USING (test_run_id)
+        WHERE sequence <= num_transcripts ORDER BY sequence
+    """
+    for row in databases.read("test_runner", counted):
         transcripts.setdefault(row["test_run_id"], []).append(row["transcript_id"])
     verdicts: dict[str, list[str]] = {}
     for row in databases.read("evaluator", "SELECT evaluation_id, transcript_id FROM verdicts ORDER BY sequence"):

@@ -9,6 +9,7 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobState
 from services.chassis.jobs.job import ATTEMPT_EVENT, STATE_EVENT, TRANSITIONS
 from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND
+from services.test_runner.domain import SHARE_KIND
 from tests.storm.databases import Databases, Row
 from tests.storm.ledger import CANCEL_SENT, CANCELLED, Ledger
 from tests.storm.oracle.judgement import Judgement
@@ -20,7 +21,7 @@ def unfinished(databases: Databases) -> dict[str, int]:
     final = ", ".join(f"'{state}'" for state in JobState if state.is_final)
     query = f"""
         SELECT job_id, last_sequence FROM jobs WHERE state NOT IN ({final})
-        OR kind <> '{DELIVERY_KIND}' AND NOT EXISTS (
+        OR kind NOT IN ('{DELIVERY_KIND}', '{SHARE_KIND}') AND NOT EXISTS (
             SELECT 1 FROM jobs AS told
             WHERE told.kind = '{DELIVERY_KIND}' AND told.request_id LIKE '%/' || jobs.job_id || '/job.%'
         )

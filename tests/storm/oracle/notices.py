@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from services.chassis.jobs import JobState
 from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND
+from services.test_runner.domain import SHARE_KIND
 from tests.storm.databases import Databases
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.stack import SERVICES
@@ -38,7 +39,8 @@ def judge_notices(receiver: Receiver, databases: Databases, judgement: Judgement
         deliveries |= own
         told = {"/".join(request_id.split("/")[1:]) for request_id in own.values()}
         for job in jobs:
-            is_other = job["kind"] != DELIVERY_KIND and JobState(job["state"]).is_final
+            # Nobody is told of the parts of a run.
+            is_other = job["kind"] not in (DELIVERY_KIND, SHARE_KIND) and JobState(job["state"]).is_final
             if is_other and f"{job['job_id']}/job.{job['state'].lower()}" not in told:
                 judgement.lost.append(f"{service}: nobody was told of {job['job_id']}, which is {job['state']}")
     judgement.lost += [f"the delivery {deliveries[job_id]} came nowhere" for job_id in deliveries.keys() - taken]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from services.chassis.errors import NotFound, PermissionDenied
 from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
@@ -12,6 +13,7 @@ from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunPhase, Transcript
+from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
 from services.test_runner.ports import (
     Activity,
@@ -124,7 +126,9 @@ class Bench:
         jobs: JobStore | None = None,
         store: SqlRunStore | None = None,
         cases: tuple[Case, ...] = (),
+        replica: str = "",
     ) -> None:
+        """With a `replica`'s name other replicas over the same stores take shares of its runs."""
         self.backend = backend
         database = new_database(MIGRATIONS)
         self.jobs = jobs or SqlJobStore(database)
@@ -136,18 +140,17 @@ class Bench:
         )
         self.transcripts_of = TranscriptUseCases(jobs=self.jobs, store=self.store)
         self.comparisons = ComparisonUseCases(jobs=self.jobs, store=self.store)
-        job = TestRunJob(
-            store=self.store,
-            registry=self.registry,
-            backend=backend,
-            telemetry=TestRunnerTelemetry(self.telemetry),
-            window_size=4,
-        )
-        self.runner = JobRunner(self.jobs, owner="me", is_only_owner=True)
+        adapters: Any = {"store": self.store, "registry": self.registry, "backend": backend}
+        adapters["telemetry"] = TestRunnerTelemetry(self.telemetry)
+        job = TestRunJob(**adapters, window_size=4, shared_by=self.jobs if replica else None)
+        self.runner = JobRunner(self.jobs, owner=replica or "me", is_only_owner=not replica)
         self.runner.register(job.kind, job)
+        if replica:
+            share = RunShareJob(**adapters, jobs=self.jobs)
+            self.runner.register(share.kind, share, part_of=job.kind)
 
-    def restart(self, backend: FakeBackend) -> Bench:
-        return Bench(backend, jobs=self.jobs, store=self.store, cases=self.registry.cases)
+    def restart(self, backend: FakeBackend, replica: str = "") -> Bench:
+        return Bench(backend, jobs=self.jobs, store=self.store, cases=self.registry.cases, replica=replica)
 
     async def work(self, run_id: str) -> Job:
         """Run jobs until this one has ended, and return it."""

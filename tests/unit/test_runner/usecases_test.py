@@ -11,7 +11,7 @@ from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.wire import check
-from services.test_runner.domain import FinishReason, Message, TestRunSpec, Transcript, items
+from services.test_runner.domain import FinishReason, Hold, Message, TestRunSpec, Transcript, items
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 
@@ -174,7 +174,7 @@ async def test_a_page_ends_before_it_outgrows_a_message() -> None:
         Transcript(run.job.job_id, place + 1, "c", 0, (Message("user", "x" * 900_000),), FinishReason.STOP)
         for place in range(5)
     ]
-    await bench.store.append_window(run.job.job_id, epoch, run.record.environment, big)  # type: ignore[union-attr]
+    await bench.store.append_window(run.job.job_id, Hold(run.job.job_id, epoch), run.record.environment, big)  # type: ignore[union-attr]
     assert await pages(bench, run.job.job_id, 1000) == [[1, 2], [3, 4], [5]]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
@@ -52,6 +52,7 @@ class Notices:
         subscriptions: Who is told.
         stuck: A job that runs and tells nothing for so long stands still.
         more: What a job of a kind tells besides, when it has ended.
+        parts: Kinds whose jobs are parts of others, of which nobody is told.
     """
 
     def __init__(
@@ -62,9 +63,11 @@ class Notices:
         *,
         stuck: timedelta,
         more: Mapping[str, NoticesOf],
+        parts: Collection[str] = (),
     ) -> None:
         self._service, self._store, self._subscriptions = service, store, subscriptions
         self._stuck, self._more = stuck, more
+        self._untold = {SUBSCRIPTION_KIND, *parts}
         self._since = datetime.now(UTC) - _LOOK_BACK
         self._told: dict[str, datetime] = {}
 
@@ -103,14 +106,14 @@ class Notices:
 
     async def _ended_since(self, time: datetime) -> list[Job]:
         jobs = await self._store.ended_since(time, DELIVERY_KIND)
-        return [job for job in jobs if job.kind != SUBSCRIPTION_KIND]
+        return [job for job in jobs if job.kind not in self._untold]
 
     async def _still(self) -> list[Happening]:
         jobs = await self._store.quiet_since(datetime.now(UTC) - self._stuck, DELIVERY_KIND)
         return [
             Happening(job, "job.stuck", job.update_time, {"progress": job.progress}, f"/{job.last_sequence}")
             for job in jobs
-            if job.kind != SUBSCRIPTION_KIND
+            if job.kind not in self._untold
         ]
 
     def _end_of(self, job: Job) -> list[Happening]:

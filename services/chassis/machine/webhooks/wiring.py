@@ -114,7 +114,8 @@ def wired_notices(
     subscriptions = Subscriptions(service, store, settings.webhooks, sending.check)
     for kind in (DELIVERY_KIND, SUBSCRIPTION_KIND):
         runner.register(kind, sending.job(subscriptions.webhook), limit=AT_ONCE)
-    notices = Notices(service, store, subscriptions, stuck=timedelta(minutes=settings.stuck_minutes), more=more)
+    stuck = timedelta(minutes=settings.stuck_minutes)
+    notices = Notices(service, store, subscriptions, stuck=stuck, more=more, parts=runner.parts)
     servicer = NoticeServicer(service, notices, subscriptions, sending.keys.secret_of)
     return WiredNotices(notices, servicer, sending)
 

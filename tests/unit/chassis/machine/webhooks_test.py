@@ -55,11 +55,11 @@ class Process:
         self.subscriptions = Subscriptions("registry", store, webhooks, lambda webhook: None)
         self.client = open_client()
         more = {"goal": lambda job: [("goal.missed", {"by": 1})]}
-        self.notices = Notices("registry", store, self.subscriptions, stuck=timedelta(0), more=more)
+        self.notices = Notices("registry", store, self.subscriptions, stuck=timedelta(0), more=more, parts={"part"})
         self.runner = JobRunner(store, owner="one", is_only_owner=True)
         deliver = DeliveryJob(self.subscriptions.webhook, Keys(host_policy()), self.client, pauses=pauses)
         self.runner.register(DELIVERY_KIND, deliver.run, limit=8)
-        for kind in ("work", "goal"):
+        for kind in ("work", "goal", "part"):
             self.runner.register(kind, self._work, limit=8)
 
     async def _work(self, context: JobContext) -> Json:
@@ -326,6 +326,20 @@ async def test_a_webhook_that_is_set_no_more_gets_nothing_and_old_deliveries_are
     error = (await without.end_of(job.job_id)).error
     assert error is not None and "set no more" in error.problem
     await without.stop()
+
+
+async def test_nobody_is_told_of_a_part_of_a_job(store: SqlJobStore, receiver: Receiver) -> None:
+    process = await Process(store, hook(receiver)).started()
+    part = await store.create("part", "", {"waits": True})
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while part.job_id not in process.runner.running:
+            await asyncio.sleep(0.005)
+    await process.notices.tell()
+    process.go_on.set()
+    await process.end_of(part.job_id)
+    await process.notices.tell()
+    assert [job.spec["message"]["type"] for job in await process.delivered()] == ["webhook.enabled"]
+    await process.stop()
 
 
 @pytest.mark.parametrize(

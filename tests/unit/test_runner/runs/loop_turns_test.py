@@ -5,7 +5,16 @@ from __future__ import annotations
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.jobs import SqlJobStore
-from services.test_runner.domain import Artifact, Environment, FinishReason, Message, RunInputs, RunRecord, Transcript
+from services.test_runner.domain import (
+    Artifact,
+    Environment,
+    FinishReason,
+    Hold,
+    Message,
+    RunInputs,
+    RunRecord,
+    Transcript,
+)
 from services.test_runner.servicer.transcript import TranscriptRpcs
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.usecases.transcript import TranscriptUseCases
@@ -40,7 +49,7 @@ def test_a_window_of_long_conversations_is_stored_and_listed() -> None:
             Transcript(run_id, number, f"case-{number}", 1, messages, FinishReason.STOP, token_ids=(7,) * 2000)
             for number in range(1, 41)
         ]
-        await runs.append_window(run_id, job.epoch, Environment("float32", 2, "", {}, {}), window)
+        await runs.append_window(run_id, Hold(run_id, job.epoch), Environment("float32", 2, "", {}, {}), window)
         rpcs = TranscriptRpcs()
         rpcs.transcripts = TranscriptUseCases(jobs=jobs, store=runs)
         request = transcript_pb2.ListTranscriptsRequest(test_run_id=run_id, page_size=1000)

@@ -1,0 +1,214 @@
+"""Where an attempt gets its cases from and puts the transcripts: all of a run, or windows shared with others."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Protocol, TypeAlias
+
+from services.chassis.errors import FailedPrecondition
+from services.chassis.jobs import JobStore
+from services.protocols.cases import Case
+from services.test_runner.domain import (
+    KIND,
+    SHARE_KIND,
+    Environment,
+    Hold,
+    Item,
+    RunRecord,
+    TestRunSpec,
+    Transcript,
+    items,
+)
+from services.test_runner.ports import RunStore
+
+CaseOf: TypeAlias = Callable[[Item], Awaitable[Case]]
+Entries: TypeAlias = list[tuple[Item, Case]]
+
+
+class Windows(Protocol):
+    """The part of a run that one attempt works on.
+
+    Attributes:
+        record: the run as it was last read.
+        is_shared: whether other processes may work on the run too.
+        others_work: whether they do, so that they may leave something.
+    """
+
+    record: RunRecord
+    is_shared: bool
+    others_work: bool
+
+    @property
+    def first_sequence(self) -> int:
+        """The sequence of the first transcript of what was taken last."""
+        ...
+
+    async def take(self, num_places: int) -> Entries:
+        """Return up to so many cases that are to be asked next; none when there are no more for this attempt."""
+        ...
+
+    async def prepared(self, environment: Environment) -> None:
+        """Take note of what generates, once the model is loaded."""
+        ...
+
+    async def append(self, environment: Environment, transcripts: Sequence[Transcript]) -> None:
+        """Store transcripts of what was taken."""
+        ...
+
+
+class WholeRun:
+    """All that is left of a run, for a process that works on it alone."""
+
+    is_shared = others_work = False
+
+    def __init__(self, store: RunStore, record: RunRecord, spec: TestRunSpec, *, epoch: int, case_of: CaseOf) -> None:
+        self.record = record
+        self._store, self._spec, self._case_of = store, spec, case_of
+        self._hold = Hold(record.test_run_id, epoch)
+        self._plan = self._left()
+
+    @property
+    def first_sequence(self) -> int:
+        """The sequence after all that are stored."""
+        return self.record.num_transcripts + 1
+
+    async def take(self, num_places: int) -> Entries:
+        """Return the next cases of the plan."""
+        entries: Entries = []
+        while len(entries) < num_places and (entry := await anext(self._plan, None)):
+            entries.append(entry)
+        return entries
+
+    async def prepared(self, environment: Environment) -> None:
+        """Wait for the first window, which fixes what generates the others."""
+
+    async def append(self, environment: Environment, transcripts: Sequence[Transcript]) -> None:
+        """Store transcripts behind those that are stored."""
+        self.record = await self._store.append_window(self._hold.job_id, self._hold, environment, transcripts)
+
+    async def _left(self) -> AsyncIterator[tuple[Item, Case]]:
+        """Yield what is left; windows are stored in the order of the plan, and in the throughput mode by their case."""
+        stored: frozenset[tuple[str, int]] = frozenset()
+        num_done = self.record.num_transcripts
+        if self._spec.throughput:
+            stored, num_done = await self._store.stored_cases(self.record.test_run_id), 0
+        for item in items(self.record.inputs.num_cases, self._spec.num_repeats, num_done=num_done):
+            case = await self._case_of(item)
+            if (case.case_id, item.repeat) not in stored:
+                yield item, case
+
+
+class Invitations:
+    """Asks other processes of the service for help with a run, one at a time: each that comes asks the next.
+
+    Args:
+        jobs: The service's jobs, of which an invitation is one.
+        test_run_id: The run.
+        epoch: The run's epoch in which the first was sent.
+        number: How many were sent before.
+    """
+
+    def __init__(self, jobs: JobStore, test_run_id: str, *, epoch: int, number: int = 0) -> None:
+        self._jobs, self._test_run_id = jobs, test_run_id
+        self._epoch, self._number = epoch, number + 1
+        self._is_sent = False
+
+    async def send(self) -> None:
+        """Ask one more process, unless this was done."""
+        if self._is_sent:
+            return
+        self._is_sent = True
+        run_id, name = self._test_run_id, f"{self._epoch}-{self._number}"
+        spec = {"test_run_id": run_id, "epoch": self._epoch, "number": self._number}
+        await self._jobs.create(SHARE_KIND, f"{run_id}/{name}", spec, job_id=f"{run_id}-share-{name}")
+
+    async def is_place_wanted(self) -> bool:
+        """Return whether a run waits for a process that works on none."""
+        return bool(await self._jobs.queued_since([KIND]))
+
+
+class SharedRun:
+    """Windows of a run of which other processes may take shares, while the one that holds it works on it too.
+
+    A window is what it would be if one process did all: a number says which cases it has, and its transcripts get the
+    sequences that they would have. Others are invited once the model is loaded and what generates is fixed.
+    """
+
+    is_shared = True
+
+    def __init__(
+        self,
+        store: RunStore,
+        record: RunRecord,
+        spec: TestRunSpec,
+        *,
+        hold: Hold,
+        invitations: Invitations,
+        case_of: CaseOf,
+    ) -> None:
+        self.record, self.others_work = record, False
+        self._store, self._spec, self._case_of = store, spec, case_of
+        self._hold, self._invitations = hold, invitations
+
+    @property
+    def first_sequence(self) -> int:
+        """The sequence of the window's first transcript."""
+        assert self._hold.window is not None
+        return self._hold.window * self.record.inputs.window_size + 1
+
+    async def take(self, num_places: int) -> Entries:
+        """Return the cases of the next window that nobody has, however many places there are."""
+        size = self.record.inputs.window_size
+        num_windows = -(-num_total_of(self.record, self._spec) // size)
+        claim = await self._store.take_window(self.record.test_run_id, self._hold, num_windows)
+        self.record, self.others_work = claim.record, claim.num_others > 0
+        if claim.window is None:
+            return []
+        self._hold = replace(self._hold, window=claim.window)
+        following = items(self.record.inputs.num_cases, self._spec.num_repeats, num_done=claim.window * size)
+        return [(item, await self._case_of(item)) for item in islice(following, size)]
+
+    async def prepared(self, environment: Environment) -> None:
+        """Fix what generates, and invite another process where there is a window for it."""
+        if self.record.environment == Environment():
+            stored = await self._store.set_environment(self.record.test_run_id, self._hold, environment)
+            self.record = replace(self.record, environment=stored.environment)
+        if self.record.num_transcripts + self.record.inputs.window_size < num_total_of(self.record, self._spec):
+            await self._invitations.send()
+
+    async def append(self, environment: Environment, transcripts: Sequence[Transcript]) -> None:
+        """Store the transcripts of the window."""
+        self.record = await self._store.append_window(self.record.test_run_id, self._hold, environment, transcripts)
+
+
+class RunShare(SharedRun):
+    """Windows of a run that another process holds. They are left to others where what generates here differs."""
+
+    async def take(self, num_places: int) -> Entries:
+        """Return the cases of the next window; none once a run waits for the place that this share takes."""
+        if self._hold.window is not None and await self._invitations.is_place_wanted():
+            return []
+        entries = await super().take(num_places)
+        # Who holds the run waits for all, and nobody for a share.
+        self.others_work = False
+        return entries
+
+    async def prepared(self, environment: Environment) -> None:
+        """Invite another process where there is a window for it.
+
+        Raises:
+            FailedPrecondition: What generates here is not what generated the first window.
+        """
+        if environment != self.record.environment:
+            raise FailedPrecondition(
+                "What generates here is not what generated the first window.",
+                "Give all replicas the same image and the same kind of machine.",
+            )
+        await super().prepared(environment)
+
+
+def num_total_of(record: RunRecord, spec: TestRunSpec) -> int:
+    """Return how many transcripts a run will have."""
+    return record.inputs.num_cases * spec.num_repeats

@@ -1,0 +1,144 @@
+"""What a second test runner brings a run: `python -m tests.bench.testing.replicas [--help]`.
+
+Real services over PostgreSQL, each test runner pinned to a core of its own with one thread, and a random model of the
+size that is asked for. All are warm: the model is loaded before a run is measured. On a machine that does other things
+besides, the wall clock measures those too, so processor time is what counts: how long the run would take on free cores
+is simulated from the processor time of a window, with shares taken as they are, one window at a time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import heapq
+import re
+import tempfile
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import urlopen
+
+import psutil
+from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
+
+from services.lm.tiny import write_tiny_model
+from tests.contract.postgres import run_postgres
+from tests.integration.processes import ServiceProcess, start_service
+from tests.integration.tiny_stack import (
+    TestRunner,
+    add_suite,
+    connected,
+    core_cases,
+    create_run,
+    finished_run,
+    import_model,
+)
+
+# A replica that has nothing to do looks for a share every two seconds.
+_MEAN_WAIT_SECONDS = 1.0
+_WARM_REPEATS = 100
+_LEAVE_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One run: wall-clock seconds, and the processor seconds of each test runner with its worker."""
+
+    seconds: float
+    processor_seconds: tuple[float, ...]
+
+    @property
+    def total(self) -> float:
+        """Processor seconds of all."""
+        return sum(self.processor_seconds)
+
+
+def main() -> None:
+    """Print what one and two test runners take for the same run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cases", type=int, default=96)
+    parser.add_argument("--window-size", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=64, help="most new tokens of an answer")
+    parser.add_argument("--hidden-size", type=int, default=256)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--cores", type=int, nargs="+", default=[0, 1], help="one for each test runner")
+    options = parser.parse_args()
+    measured = [asyncio.run(_measured(options, options.cores[:count])) for count in (1, len(options.cores))]
+    for found in measured:
+        each = ", ".join(f"{seconds:.1f}" for seconds in found.processor_seconds)
+        print(f"{len(found.processor_seconds)} test runners: {found.seconds:.1f} s, of processor time {each} s")
+    one, many = measured
+    num_windows = -(-options.cases // options.window_size)
+    alone = simulated(num_windows, one.total / num_windows, 1)
+    shared = simulated(num_windows, many.total / num_windows, len(options.cores))
+    print(f"processor time in all: {many.total / one.total:.3f} of that of one")
+    print(f"wall clock on this machine: {one.seconds / many.seconds:.2f} times as fast")
+    print(f"simulated on free cores, {num_windows} windows: {alone / shared:.2f} times as fast")
+
+
+def simulated(num_windows: int, window_seconds: float, num_runners: int) -> float:
+    """Return how long a run takes whose windows are taken one by one by who is free first."""
+    free = [0.0] + [_MEAN_WAIT_SECONDS] * (num_runners - 1)
+    ends = []
+    for _ in range(num_windows):
+        ends.append(heapq.heappop(free) + window_seconds)
+        heapq.heappush(free, ends[-1])
+    return max(ends)
+
+
+async def _measured(options: argparse.Namespace, cores: list[int]) -> Measured:
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as ending:
+        folder = Path(temporary)
+        write_tiny_model(folder / "tiny", hidden_size=options.hidden_size, num_layers=options.layers)
+        url = ending.enter_context(run_postgres())
+        registry = ending.enter_context(start_service("registry", folder))
+        await import_model(registry, folder / "tiny")
+        suite = await add_suite(registry, folder, "roo_xml/small", core_cases(options.cases))
+        settings = {"registry_address": registry.address, "num_threads": 1, "window_size": options.window_size}
+        runners = []
+        for core in cores:
+            runner = start_service("test_runner", folder, database_url=url, idle_seconds=3600, **settings)
+            runners.append(ending.enter_context(runner))
+            psutil.Process(runners[-1].process.pid).cpu_affinity([core])
+        async with connected(runners[0]) as channel:
+            stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+            sampling = test_run_pb2.Sampling(max_new_tokens=options.tokens)
+            await _warm(stub, suite, runners)
+            before, begin = _processor_seconds(runners), time.monotonic()
+            run = await create_run(stub, "measured", test_suite_version_id=suite, sampling=sampling)
+            done = await finished_run(stub, run.test_run_id)
+            seconds, after = time.monotonic() - begin, _processor_seconds(runners)
+        assert done.num_transcripts == options.cases, done.job.error
+    return Measured(seconds, tuple(end - start for start, end in zip(before, after, strict=True)))
+
+
+async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess]) -> None:
+    """Let runs go on until each test runner has loaded the model."""
+    sampling = test_run_pb2.Sampling(max_new_tokens=1)
+    run = await create_run(stub, "warm", test_suite_version_id=suite, sampling=sampling, num_repeats=_WARM_REPEATS)
+    while not all(map(_has_answered, runners)):
+        await asyncio.sleep(0.2)
+    await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
+    await finished_run(stub, run.test_run_id)
+    # Who only shared the run leaves it a second later.
+    await asyncio.sleep(_LEAVE_SECONDS)
+
+
+def _has_answered(runner: ServiceProcess) -> bool:
+    with urlopen(f"http://{runner.metrics_address}/metrics") as response:
+        counts = re.findall(rb"test_runner_transcripts_total\{.*\} (\S+)", response.read())
+    return any(map(float, counts))
+
+
+def _processor_seconds(runners: list[ServiceProcess]) -> list[float]:
+    sums = []
+    for runner in runners:
+        service = psutil.Process(runner.process.pid)
+        times = [process.cpu_times() for process in (service, *service.children(recursive=True))]
+        sums.append(sum(each.user + each.system for each in times))
+    return sums
+
+
+if __name__ == "__main__":
+    main()

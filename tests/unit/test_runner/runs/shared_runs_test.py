@@ -1,0 +1,208 @@
+"""A run that several replicas work on: window by window, each once, with the answers of one replica."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from services.chassis.jobs import Job, JobState
+from services.protocols.profile import get_profile
+from services.test_runner.domain import SHARE_KIND, Environment, Transcript
+from tests.machine import PATIENCE_SECONDS
+from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
+
+CASES = tuple(get_profile("roo_xml").draw(1, 22, categories=("single_call",)))
+NUM_WINDOWS = 6
+
+
+@asynccontextmanager
+async def at_work(*replicas: Bench) -> AsyncIterator[None]:
+    """Let replicas work for the length of a block; the runner of one that is at work already goes on."""
+    for replica in replicas:
+        if not replica.runner.running:
+            await replica.runner.start()
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            yield
+    finally:
+        for replica in replicas:
+            await replica.runner.stop(1.0)
+
+
+async def until(is_so: Callable[[], Awaitable[bool]]) -> None:
+    while not await is_so():
+        await asyncio.sleep(0.02)
+
+
+async def ended(bench: Bench, job_id: str) -> Job:
+    async def has_ended() -> bool:
+        return (await bench.jobs.get(job_id)).is_final
+
+    await until(has_ended)
+    return await bench.jobs.get(job_id)
+
+
+def answers(transcripts: list[Transcript]) -> list[Transcript]:
+    return [replace(item, test_run_id="") for item in transcripts]
+
+
+async def answers_of_one() -> list[Transcript]:
+    alone = Bench(FakeBackend(), cases=CASES)
+    run = await alone.usecases.create("r", SPEC)
+    async with at_work(alone):
+        await ended(alone, run.job.job_id)
+    return answers(await alone.transcripts(run.job.job_id))
+
+
+async def held_run(event: asyncio.Event) -> tuple[Bench, str]:
+    """Return a replica at work on a run, whose first window is held until the event, and the run's id."""
+    first = Bench(window_held_until(event), cases=CASES, replica="first")
+    run = await first.usecases.create("r", SPEC)
+    await first.runner.start()
+
+    async def is_held() -> bool:
+        return bool(first.backend.workloads)
+
+    await until(is_held)
+    return first, run.job.job_id
+
+
+def window_held_until(event: asyncio.Event) -> FakeBackend:
+    return FakeBackend(on_prepared=event.wait)
+
+
+async def test_replicas_share_a_run_and_answer_as_one_would() -> None:
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(FakeBackend(), "second")
+
+    async def others_are_stored() -> bool:
+        record = await first.store.get_run(run_id)
+        assert record is not None and record.num_transcripts == 0
+        return len(await first.store.stored_cases(run_id)) == len(CASES) - 4
+
+    async with at_work(first, second):
+        await until(others_are_stored)
+        # Nobody sees what is stored behind a window that is still in work.
+        assert await first.transcripts(run_id) == []
+        goes_on.set()
+        job = await ended(first, run_id)
+    assert job.result == {"num_transcripts": 22, "num_generated_tokens": 66}
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+    assert (len(first.backend.workloads), len(second.backend.workloads)) == (1, NUM_WINDOWS - 1)
+
+
+async def test_the_window_of_a_replica_that_dies_is_taken_again() -> None:
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(FakeBackend(blocks_call=2), "second")
+    async with at_work(first):
+        async with at_work(second):
+            await second.backend.reached.wait()
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+    asked = [prompt.key for bench in (first, second) for load in bench.backend.workloads for prompt in load.prompts]
+    assert len(asked) == len(CASES) + 4
+
+
+async def test_a_run_whose_holder_dies_is_gone_on_with_by_who_shared_it() -> None:
+    first, run_id = await held_run(asyncio.Event())
+    second = first.restart(FakeBackend(), "second")
+
+    async def is_shared() -> bool:
+        return bool(await first.store.stored_cases(run_id))
+
+    async with at_work(first, second):
+        await until(is_shared)
+        await first.runner.stop(1.0)
+        job = await ended(second, run_id)
+    assert (job.state, job.attempt) == (JobState.SUCCEEDED, 2)
+    assert answers(await second.transcripts(run_id)) == await answers_of_one()
+
+
+async def test_a_paused_run_waits_for_the_windows_of_others_and_a_resumed_one_keeps_them() -> None:
+    goes_on, others = asyncio.Event(), asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(window_held_until(others), "second")
+
+    async def second_works() -> bool:
+        return bool(second.backend.workloads)
+
+    async def state() -> JobState:
+        return (await first.jobs.get(run_id)).state
+
+    async def is_paused() -> bool:
+        return await state() is JobState.PAUSED
+
+    async def first_has_stored() -> bool:
+        return len(await first.transcripts(run_id)) == 4
+
+    async with at_work(first, second):
+        await until(second_works)
+        await first.usecases.resource.pause(run_id)
+        goes_on.set()
+        await until(first_has_stored)
+        assert await state() is JobState.PAUSING
+        others.set()
+        await until(is_paused)
+        assert len(await first.transcripts(run_id)) == 8
+        await first.usecases.resource.resume(run_id)
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+
+
+async def test_a_cancelled_run_stops_those_who_share_it() -> None:
+    first, run_id = await held_run(asyncio.Event())
+    second = first.restart(FakeBackend(blocks_call=1), "second")
+
+    async def second_has_stopped() -> bool:
+        return second.backend.num_closed == 1 and not second.runner.running
+
+    async with at_work(first, second):
+        await second.backend.reached.wait()
+        await first.usecases.resource.cancel(run_id)
+        assert (await ended(first, run_id)).state is JobState.CANCELLED
+        await until(second_has_stopped)
+        await first.usecases.resource.delete(run_id)
+    assert await first.store.stored_cases(run_id) == frozenset()
+    assert [job for job in (await first.jobs.list(SHARE_KIND))[0] if job.spec["test_run_id"] == run_id] == []
+
+
+async def test_a_replica_that_would_answer_by_other_means_leaves_the_run_to_the_others() -> None:
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(FakeBackend(environment=Environment("float32", 7)), "second")
+
+    async def second_has_left() -> bool:
+        return second.backend.num_closed == 1 and not second.runner.running
+
+    async with at_work(first, second):
+        await until(second_has_left)
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert len(first.backend.workloads) == NUM_WINDOWS
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+
+
+async def test_a_run_that_waits_goes_before_a_share() -> None:
+    goes_on, others = asyncio.Event(), asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(window_held_until(others), "second")
+
+    async def second_works() -> bool:
+        return bool(second.backend.workloads)
+
+    async with at_work(first, second):
+        await until(second_works)
+        later = (await first.usecases.create("later", SPEC)).job.job_id
+        others.set()
+        assert (await ended(first, later)).state is JobState.SUCCEEDED
+        # The share had one window, and the whole later run came before the next.
+        asked = [workload.test_run_id for workload in second.backend.workloads]
+        assert asked[: 1 + NUM_WINDOWS] == [run_id] + [later] * NUM_WINDOWS
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
