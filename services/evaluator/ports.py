@@ -85,8 +85,8 @@ class TestRuns(Protocol):
         """Return the next transcripts after a place in the run; empty when there are none yet."""
         ...
 
-    def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
-        """Yield each time that something happened in the run after an event; ends with the run.
+    def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[int]:
+        """Yield the number of each event of the run after one; ends with the run.
 
         Raises:
             Unavailable: The test runner stayed away for too long.

@@ -15,5 +15,5 @@ class EvaluatorSettings(ServiceSettings):
 
     registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
     test_runner_address: str = Field(default="127.0.0.1:50052", min_length=1)
-    max_running: int = Field(default=16, ge=1, le=256, description="Evaluations that judge or follow at once.")
+    max_running: int = Field(default=16, ge=1, le=1000, description="Evaluations that judge or follow at once.")
     grader_timeout_seconds: float = Field(default=120.0, gt=0, le=3600, description="Most time for one grade.")

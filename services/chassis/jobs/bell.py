@@ -1,8 +1,9 @@
-"""Wakes those who wait for a change, within one process and without a database query."""
+"""Wakes those who wait for a change, within one process and without a database query, and spaces out what can wait."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -61,8 +62,28 @@ class Bell:
             if not listeners:
                 del self._listeners[topic]
 
+    @property
+    def num_topics(self) -> int:
+        """On how many topics somebody listens."""
+        return len(self._listeners)
+
     def ring(self, *topics: str) -> None:
         """Wake all who listen to one of `topics`."""
         for topic in topics:
             for listener in self._listeners.get(topic, ()):
                 listener.ring()
+
+
+class Pace:
+    """Gives turns to those who write what can wait, so many a second for all of them together."""
+
+    def __init__(self, turns_a_second: float) -> None:
+        self._gap_seconds = 1 / turns_a_second
+        self._next_turn = time.monotonic()
+
+    def wait_seconds(self) -> float:
+        """Take the next turn, and return how far off it is."""
+        now = time.monotonic()
+        turn = max(now, self._next_turn)
+        self._next_turn = turn + self._gap_seconds
+        return turn - now

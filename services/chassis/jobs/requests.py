@@ -12,13 +12,15 @@ from typing import Protocol, TypeAlias
 from services.chassis.database.lease import durable
 from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.jobs import rules
-from services.chassis.jobs.bell import ENDED, QUEUE, Bell, events_of, requests_of
+from services.chassis.jobs.bell import ENDED, QUEUE, Bell, Pace, events_of, requests_of
 from services.chassis.jobs.job import STATE_EVENT, Job, JobEvent, JobState, Json, new_job
 from services.chassis.machine.caller import refuse_beyond_quota
 from services.chassis.telemetry import tracing
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 
 MAX_REQUEST_ID = 200
+# Of all jobs of this process together.
+_REPORTS_A_SECOND = 20.0
 
 Page: TypeAlias = tuple[list[Job], str]
 Events: TypeAlias = list[JobEvent]
@@ -77,6 +79,8 @@ class JobRequests(ABC):
 
     def __init__(self) -> None:
         self.bell = Bell()
+        # A report of progress costs some 5 ms of the processor, with those who watch it more.
+        self.pace_of_progress = Pace(_REPORTS_A_SECOND)
 
     @abstractmethod
     def _writing(self) -> AbstractAsyncContextManager[Ledger]:

@@ -9,8 +9,9 @@ from services.chassis.jobs.bell import events_of
 from services.chassis.jobs.job import JobEvent
 from services.chassis.jobs.requests import JobRequests
 
-# Only for changes that another process made; those of this one ring.
+# Only for changes that another process made; those of this one ring. Where many watch, each looks less often.
 _POLL_SECONDS = 2.0
+_POLLS_A_SECOND = 50
 
 
 async def watch(store: JobRequests, job_id: str, after_sequence: int = 0) -> AsyncGenerator[JobEvent]:
@@ -39,4 +40,4 @@ async def watch(store: JobRequests, job_id: str, after_sequence: int = 0) -> Asy
                     return
                 after_sequence = event.sequence
             if not events:
-                await listener.wait(_POLL_SECONDS)
+                await listener.wait(max(_POLL_SECONDS, store.bell.num_topics / _POLLS_A_SECOND))

@@ -66,20 +66,20 @@ class TestRunnerClient:
             else:
                 return await asyncio.to_thread(_transcripts, page)
 
-    async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
-        """Yield each time that something happened in the run after an event; ends with the run."""
+    async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[int]:
+        """Yield the number of each event of the run after one; ends with the run."""
 
         def watch(after_sequence: int) -> AsyncIterator[test_run_pb2.WatchTestRunResponse]:
             request = test_run_pb2.WatchTestRunRequest(test_run_id=test_run_id, after_sequence=after_sequence)
             return aiter(self._stub.WatchTestRun(request))
 
-        async for _ in follow(
+        async for response in follow(
             watch,
             lambda response: response.event.sequence,
             after_sequence=after_event,
             peer="the test runner",
         ):
-            yield None
+            yield response.event.sequence
 
     async def compare(self, before_test_run_id: str, after_test_run_id: str) -> RunDifference:
         """Return how far the answers of two runs are the same, token by token where tokens are known.

@@ -56,7 +56,6 @@ class EvaluationJob:
     async def __call__(self, context: JobContext) -> Json:
         """Store a verdict for every transcript of the run, then scores and metrics; return the overall rates."""
         task = await self._task(context)
-        await self._judge_stored(task)
         run = await self._run_of(task)
         if not run.is_final:
             await self._follow(task, run)
@@ -102,9 +101,11 @@ class EvaluationJob:
 
     async def _follow(self, task: _Task, run: RunStatus) -> None:
         changes = self._runs.changes(run.subject.test_run_id, run.last_sequence)
+        await self._judge_stored(task)
         async with aclosing(with_heartbeat(changes, HEARTBEAT_SECONDS)) as beats:
-            async for _ in beats:
-                await self._judge_stored(task)
+            async for event in beats:
+                # In a silence there is nothing new to judge, and to ask for it would cost both services.
+                await (_report(task) if event is None else self._judge_stored(task))
                 task.context.waits = True
         task.context.waits = False
 

@@ -89,7 +89,7 @@ class FakeRuns:
     def __init__(self) -> None:
         self.runs: dict[str, RunStatus] = {}
         self.transcripts: dict[str, list[Transcript]] = {}
-        self.num_outages = 0
+        self.num_outages = self.num_pages = 0
         self.difference = RunDifference(0, 0, ())
         self.followed = asyncio.Event()
         self._changed = asyncio.Event()
@@ -120,15 +120,16 @@ class FakeRuns:
         if self.num_outages:
             self.num_outages -= 1
             raise Unavailable("The test runner is away.", "Try again.")
+        self.num_pages += 1
         return tuple(self.transcripts[test_run_id][after_sequence : after_sequence + 5])
 
-    async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[None]:
+    async def changes(self, test_run_id: str, after_event: int) -> AsyncGenerator[int]:
         seen = after_event
         while True:
             run = self.runs[test_run_id]
             if run.last_sequence > seen:
                 seen = run.last_sequence
-                yield None
+                yield seen
             elif run.is_final:
                 return
             else:

@@ -10,6 +10,7 @@ import pytest
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
 from services.evaluator.domain.verdict import VerdictFilter
+from services.evaluator.jobs import evaluation
 from services.evaluator.ports import AnswerEnd
 from tests.unit.evaluator.bench import CASES, Bench, FakeSuites, subject
 from tests.unit.outages import break_often
@@ -54,6 +55,21 @@ async def test_a_run_that_is_still_going_is_followed_to_its_end() -> None:
         "num_well_formed": 13,
         "by_cause": {},
     }
+
+
+async def test_a_run_that_tells_nothing_is_not_asked_for_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluation, "HEARTBEAT_SECONDS", 0.01)
+    bench = Bench()
+    bench.runs.add(subject())
+    created = await bench.evaluations.create("r", "run-1")
+    working = asyncio.create_task(bench.work(created.job.job_id))
+    await bench.runs.followed.wait()
+    asked, told = bench.runs.num_pages, (await bench.jobs.get(created.job.job_id)).last_sequence
+    await bench.until(created.job.job_id, lambda job: job.last_sequence > told + 1)
+    assert bench.runs.num_pages == asked
+    bench.runs.answer("run-1", 13)
+    bench.runs.finish("run-1")
+    assert (await working).state is JobState.SUCCEEDED
 
 
 async def test_an_evaluation_whose_database_is_away_now_and_then_judges_each_answer_once(

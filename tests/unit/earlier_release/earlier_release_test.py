@@ -1,0 +1,81 @@
+"""Databases that the services of 28 November 2026 left when they were killed at work, in the hands of this release.
+
+Each `.sql` is such a database. A run of four cases had stored a window of two, its evaluation had judged these two, and
+a loop waited for a run of its own.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from services.chassis.database import Database
+from services.chassis.database.migration import migrate
+from services.chassis.jobs import JobState, SqlJobStore
+from services.evaluator.store.sql import MIGRATIONS as EVALUATOR_MIGRATIONS
+from services.evaluator.store.sql import SqlEvaluationStore
+from services.feedback.domain.loop import loop_of
+from services.feedback.store.jobs import MIGRATIONS as FEEDBACK_MIGRATIONS
+from services.test_runner.store.sql import MIGRATIONS as TEST_RUNNER_MIGRATIONS
+from services.test_runner.store.sql import SqlRunStore
+from tests.unit.evaluator import bench as evaluator
+from tests.unit.test_runner import bench as test_runner
+
+RUN, EVALUATION = "run-1c6c7e280b3a4358", "eval-5b48cb428e6944d8"
+LOOP, RUN_OF_LOOP = "loop-8affa2c448a3852bcd41", "run-a79383dcea864113"
+
+
+@asynccontextmanager
+async def left_by(service: str, migrations: Path, folder: Path) -> AsyncIterator[Database]:
+    """Yield what an earlier release of a service left, brought to the schema of this one."""
+    file = folder / "state.db"
+    connection = sqlite3.connect(file)
+    connection.executescript(Path(__file__).with_name(f"{service}.sql").read_text())
+    connection.close()
+    database = Database.open(f"sqlite+aiosqlite:///{file}")
+    await migrate(database, migrations)
+    yield database
+    await database.close()
+
+
+async def test_a_run_goes_on_after_its_last_window(tmp_path: Path) -> None:
+    async with left_by("test_runner", TEST_RUNNER_MIGRATIONS, tmp_path) as database:
+        backend, store = test_runner.FakeBackend(), SqlRunStore(database)
+        cases = test_runner.CASES[:4]
+        bench = test_runner.Bench(backend, jobs=SqlJobStore(database), store=store, cases=cases)
+        bench.registry.suite_version_id = "roo_xml/small@1"
+        before = await bench.transcripts(RUN)
+        job = await bench.work(RUN)
+        assert (job.state, job.attempt, job.error) == (JobState.SUCCEEDED, 2, None)
+        after = await bench.transcripts(RUN)
+        assert (after[:2], [item.sequence for item in after]) == (before, [1, 2, 3, 4])
+        assert len(backend.workloads[0].prompts) == 2
+
+
+async def test_an_evaluation_goes_on_after_its_last_verdict(tmp_path: Path) -> None:
+    async with left_by("evaluator", EVALUATOR_MIGRATIONS, tmp_path) as database:
+        store = SqlEvaluationStore(database)
+        record = await store.get_evaluation(EVALUATION)
+        assert record is not None and record.num_verdicts == 2
+        bench = evaluator.Bench(jobs=SqlJobStore(database), store=store)
+        for run_id in (RUN, RUN_OF_LOOP):
+            bench.runs.add(replace(record.subject, test_run_id=run_id))
+        bench.runs.answer(RUN, 4)
+        bench.runs.finish(RUN)
+        job = await bench.work(EVALUATION)
+        assert (job.state, job.attempt, job.error) == (JobState.SUCCEEDED, 2, None)
+        assert job.result is not None and job.result["num_cases"] == 4
+
+
+async def test_a_loop_is_read_and_taken_up_where_it_waited(tmp_path: Path) -> None:
+    async with left_by("feedback", FEEDBACK_MIGRATIONS, tmp_path) as database:
+        store = SqlJobStore(database)
+        assert await store.take_over_all(["loop"]) == 1
+        job = await store.claim(["loop"], "this release", 30)
+        assert job is not None and (job.job_id, job.epoch) == (LOOP, 2)
+        loop = loop_of(job)
+        assert (loop.asked.goals[0].metric, loop.asked.budget.max_rounds) == ("conforming_rate", 2)
+        assert [(item.number, item.test_run_id) for item in loop.rounds] == [(0, RUN_OF_LOOP)]
