@@ -155,10 +155,12 @@ class Load:
         return str(answer.evaluation.evaluation_id)
 
     async def _get_run(self, run_id: str) -> None:
-        await self._runs.GetTestRun(test_run_pb2.GetTestRunRequest(test_run_id=run_id))
+        request = test_run_pb2.GetTestRunRequest(test_run_id=run_id)
+        await patiently(lambda: self._runs.GetTestRun(request), "the test runner")
 
     async def _list_runs(self, _number: int) -> None:
-        await self._runs.ListTestRuns(test_run_pb2.ListTestRunsRequest(page_size=_PAGE_SIZE))
+        request = test_run_pb2.ListTestRunsRequest(page_size=_PAGE_SIZE)
+        await patiently(lambda: self._runs.ListTestRuns(request), "the test runner")
 
     async def _watch(self, run_id: str) -> None:
         def begin(after: int) -> Any:
@@ -176,7 +178,7 @@ class Load:
         async for _ in follow(begin, lambda answer: int(answer.event.sequence), peer="the evaluator"):
             pass
         asked = evaluation_pb2.GetEvaluationRequest(evaluation_id=evaluation_id)
-        ended = (await self._evaluations.GetEvaluation(asked)).evaluation
+        ended = (await patiently(lambda: self._evaluations.GetEvaluation(asked), "the evaluator")).evaluation
         assert ended.job.state == job_pb2.JOB_STATE_SUCCEEDED, ended.job.error
         assert ended.metrics.overall.num_cases == NUM_CASES, ended.metrics.overall
 

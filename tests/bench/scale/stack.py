@@ -69,7 +69,7 @@ class Stack:
             name: sum(_seconds(psutil.Process(each.process.pid)) for each in processes)
             for name, processes in self.processes.items()
         }
-        return spent | ({POSTGRES: sum(map(_tree_seconds, _servers()))} if self.databases.is_shared else {})
+        return spent | ({POSTGRES: database_seconds()} if self.databases.is_shared else {})
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the memory of the largest replica of each service, and of all of the database's processes."""
@@ -157,6 +157,11 @@ async def _answer_for_ever(is_open: Event, num_inside: Any, address: Any) -> Non
 def _look(server: FakeEndpoint, num_inside: Any) -> None:
     num_inside.value = server.num_inside
     server.requests.clear()
+
+
+def database_seconds() -> float:
+    """Return what the PostgreSQL servers of this process have computed; 0 without one."""
+    return sum(map(_tree_seconds, _servers()))
 
 
 def _servers() -> list[psutil.Process]:

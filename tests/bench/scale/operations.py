@@ -1,0 +1,70 @@
+"""What each operation of the job store costs in processor time, of a service and of its database, with so many jobs alive."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from services.chassis.application import JOB_MIGRATIONS
+from services.chassis.database import Database
+from services.chassis.database.migration import migrate
+from services.chassis.jobs import Job, SqlJobStore
+from tests.bench.scale.stack import database_seconds
+from tests.storm.databases import databases
+
+KIND = "test_run"
+_LEASE_SECONDS = 300.0
+_TIMES = 100
+_LAST_SEQUENCE = 1_000_000
+# What a claim leaves out: the jobs that a process has already.
+_RUNNING = [f"run-{number}" for number in range(500)]
+# As long as those of a run at an endpoint.
+_SPEC = {"test_suite_version_id": "roo_xml/core@2", "endpoint": {"base_url": "http://127.0.0.1:8000/v1", "model": "m"}}
+_PROGRESS = {"phase": "generate", "done": 3, "total": 308, "unit": "transcripts", "message": "44 tokens a second."}
+_OWNER = "a replica"
+
+Operation = Callable[[SqlJobStore, Job], Awaitable[object]]
+
+
+OPERATIONS: dict[str, Operation] = {
+    "create": lambda store, _job: store.create(KIND, "", _SPEC),
+    "claim": lambda store, _job: store.claim([KIND], _OWNER, _LEASE_SECONDS, running=_RUNNING),
+    "renew a lease": lambda store, job: store.renew(job.job_id, job.epoch, _LEASE_SECONDS),
+    "report progress": lambda store, job: store.set_progress(job.job_id, job.epoch, _PROGRESS),
+    "look for new events": lambda store, job: store.events(job.job_id, _LAST_SEQUENCE),
+    "get": lambda store, job: store.get(job.job_id),
+    "list 50": lambda store, _job: store.list(KIND, 50),
+    "count by state": lambda store, _job: store.count(),
+}
+
+
+def measure_operations(kind: str, num_jobs: int) -> dict[str, dict[str, float]]:
+    """Return milliseconds of the processor per operation, of the service's side and of the database's."""
+    with tempfile.TemporaryDirectory() as folder, databases(kind, Path(folder), (KIND,)) as places:
+        url = str(places.settings(KIND).get("database_url", f"sqlite:///{folder}/state.db"))
+        return asyncio.run(_measure(url, num_jobs))
+
+
+async def _measure(url: str, num_jobs: int) -> dict[str, dict[str, float]]:
+    database = Database.open(url, lease_seconds=_LEASE_SECONDS)
+    await migrate(database, JOB_MIGRATIONS)
+    store = SqlJobStore(database)
+    jobs: list[Job] = []
+    for _ in range(num_jobs):
+        await store.create(KIND, "", _SPEC)
+        job = await store.claim([KIND], _OWNER, _LEASE_SECONDS)
+        assert job is not None
+        jobs.append(job)
+    costs = {}
+    for name, operation in OPERATIONS.items():
+        own, servers = time.process_time(), database_seconds()
+        for number in range(_TIMES):
+            await operation(store, jobs[number % num_jobs])
+        own, servers = time.process_time() - own, database_seconds() - servers
+        costs[name] = {"service": round(1000 * own / _TIMES, 2), "database": round(1000 * servers / _TIMES, 2)}
+        print(f"  {name}: {costs[name]}", flush=True)
+    await database.close()
+    return costs
