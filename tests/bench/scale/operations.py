@@ -1,4 +1,4 @@
-"""What each operation of the job store costs in processor time, of a service and of its database, with so many jobs alive."""
+"""What each operation of the job store costs in processor time, of a service and of its database."""
 
 from __future__ import annotations
 
