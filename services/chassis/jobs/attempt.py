@@ -38,6 +38,8 @@ _RETRY_SECONDS = 1.0
 _RENEWALS = 5
 # A renewal also brings requests that could not be read when they came: a long lease does not let them wait for longer.
 _RENEWAL_SECONDS = 6.0
+# Of all jobs of this process together, where their leases are long enough.
+_RENEWALS_A_SECOND = 20
 _log = structlog.get_logger()
 
 
@@ -232,10 +234,11 @@ class Attempt:
                 return
 
     async def _keep(self) -> None:
-        job_id, pause = self.context.job.job_id, min(self._lease.seconds / _RENEWALS, _RENEWAL_SECONDS)
+        job_id = self.context.job.job_id
         with self._store.bell.listen(requests_of(job_id)) as listener:
             while not self._lease.is_over:
-                await listener.wait(min(pause, self._lease.seconds_left))
+                pause = max(_RENEWAL_SECONDS, self._store.bell.num_topics / _RENEWALS_A_SECOND)
+                await listener.wait(min(pause, self._lease.seconds / _RENEWALS, self._lease.seconds_left))
                 if self._work is not None and not self._work.done():
                     await self._renew(job_id)
             if self._stop is None and self._work is not None and not self._work.done():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.bench.scale.load import NUM_CASES, Measured, measure
+from tests.bench.scale.operations import measure_operations
 from tests.bench.scale.stack import gated_endpoint, running_stack
 
 _PER_GIBIBYTE: Final = 2.0**30
@@ -26,10 +27,16 @@ def main() -> None:
     parser.add_argument("--runs", default="50,200,1000", help="runs at once; several levels with commas")
     parser.add_argument("--replicas", type=int, default=2, help="of test-runner and of evaluator; with SQLite one")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
+    parser.add_argument(
+        "--operations", action="store_true", help="cost of each operation with so many jobs, no services"
+    )
     arguments = parser.parse_args()
     replicas = arguments.replicas if arguments.database == "postgresql" else 1
     for num_runs in map(int, arguments.runs.split(",")):
         print(f"{num_runs} runs at once, {arguments.database}, {replicas} of each", flush=True)
+        if arguments.operations:
+            print(json.dumps(measure_operations(arguments.database, num_runs), indent=1), flush=True)
+            continue
         with tempfile.TemporaryDirectory() as name, gated_endpoint() as gate:
             folder = Path(name)
             with running_stack(arguments.database, folder, replicas=replicas, num_runs=num_runs) as stack:

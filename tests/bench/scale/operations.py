@@ -65,6 +65,5 @@ async def _measure(url: str, num_jobs: int) -> dict[str, dict[str, float]]:
             await operation(store, jobs[number % num_jobs])
         own, servers = time.process_time() - own, database_seconds() - servers
         costs[name] = {"service": round(1000 * own / _TIMES, 2), "database": round(1000 * servers / _TIMES, 2)}
-        print(f"  {name}: {costs[name]}", flush=True)
     await database.close()
     return costs
