@@ -17,7 +17,7 @@ from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 from services.chassis.channel import open_channel
 from services.chassis.waiting import follow, patiently
 from services.protocols.profile import get_profile
-from tests.bench.scale.stack import Gate, Stack
+from tests.bench.cluster.scale.stack import Gate, Stack
 from tests.fakes.endpoint import MODEL
 from tests.integration.tiny_stack import add_suite
 

@@ -12,7 +12,7 @@ from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.jobs import Job, SqlJobStore
-from tests.bench.scale.stack import database_seconds
+from tests.bench.cluster.scale.stack import database_seconds
 from tests.storm.databases import databases
 
 KIND = "test_run"

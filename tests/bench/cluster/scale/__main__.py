@@ -1,4 +1,4 @@
-"""What many runs at once cost: `python -m tests.bench.scale [--runs 50,200,1000] [--database sqlite]`.
+"""What many runs at once cost: `python -m tests.bench.cluster.scale [--runs 50,200,1000] [--database sqlite]`.
 
 The real registry, and replicas of test-runner and evaluator, work on so many test runs at once, each of two cases
 that a made-up endpoint answers; each has an evaluation that follows it, and one who watches it. The endpoint holds all
@@ -14,22 +14,20 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.bench.scale.load import NUM_CASES, Measured, measure
-from tests.bench.scale.operations import measure_operations
-from tests.bench.scale.stack import gated_endpoint, running_stack
+from tests.bench.cluster.scale.load import NUM_CASES, Measured, measure
+from tests.bench.cluster.scale.operations import measure_operations
+from tests.bench.cluster.scale.stack import gated_endpoint, running_stack
 
 _PER_GIBIBYTE: Final = 2.0**30
 
 
 def main() -> None:
     """Measure each level over services of its own, and print the figures as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench.scale")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.cluster.scale")
     parser.add_argument("--runs", default="50,200,1000", help="runs at once; several levels with commas")
     parser.add_argument("--replicas", type=int, default=2, help="of test-runner and of evaluator; with SQLite one")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
-    parser.add_argument(
-        "--operations", action="store_true", help="cost of each operation with so many jobs, no services"
-    )
+    parser.add_argument("--operations", action="store_true", help="cost of each operation with so many jobs")
     arguments = parser.parse_args()
     replicas = arguments.replicas if arguments.database == "postgresql" else 1
     for num_runs in map(int, arguments.runs.split(",")):
