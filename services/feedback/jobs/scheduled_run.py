@@ -103,7 +103,8 @@ class ScheduledRunJob:
 
     async def _count_time(self, record: _Record) -> None:
         seconds = [(await work.state(work_id)).seconds for work, work_id in self._started(record.report)]
-        await record.keep(machine_seconds=sum(seconds))
+        # An evaluation begins with its run and waits for it: its time holds the run's.
+        await record.keep(machine_seconds=max(seconds, default=0.0))
 
     async def _subject(self, scheduled_run_id: str) -> tuple[Schedule, ScheduledRun]:
         run = await self._runs.get(scheduled_run_id)

@@ -131,6 +131,11 @@ async def test_a_served_version_is_tested_and_held_against_the_last_good_run(wat
         for number in (1, 2, 3):
             watch.serve(f"tiny@{number}")
             runs.append(await watch.ended(schedule_id, number))
+        report, services = runs[0].report, watch.bench.services
+        tested = await services.test_runner.state(report.test_run_id)
+        judged = await services.evaluator.state(report.evaluation_id)
+        # The evaluation went on while the run did; the time of both is not paid for twice.
+        assert report.machine_seconds == max(tested.seconds, judged.seconds) > 0
     assert [run.outcome for run in runs] == [
         ScheduledRunOutcome.MET,
         ScheduledRunOutcome.DRIFTED,
