@@ -1,6 +1,6 @@
 """What many runs at once cost: `python -m tests.bench.cluster.scale [--runs 50,200,1000] [--database sqlite]`.
 
-The real registry, and replicas of test-runner and evaluator, work on so many test runs at once, each of two cases
+The real registry, and replicas of test-runner and evaluator, work on so many test runs at once, each of a few cases
 that a made-up endpoint answers; each has an evaluation that follows it, and one who watches it. The endpoint holds all
 answers back until every run has asked, so that the phases can be told apart. Computing is told in processor time.
 """
@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-from tests.bench.cluster.scale.load import NUM_CASES, Measured, measure
+from tests.bench.cluster.scale.load import Measured, measure
 from tests.bench.cluster.scale.operations import measure_operations
 from tests.bench.cluster.scale.stack import gated_endpoint, running_stack
 
@@ -25,6 +25,7 @@ def main() -> None:
     """Measure each level over services of its own, and print the figures as JSON."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.cluster.scale")
     parser.add_argument("--runs", default="50,200,1000", help="runs at once; several levels with commas")
+    parser.add_argument("--cases", type=int, default=2, help="of each run")
     parser.add_argument("--replicas", type=int, default=2, help="of test-runner and of evaluator; with SQLite one")
     parser.add_argument("--database", choices=("postgresql", "sqlite"), default="postgresql")
     parser.add_argument("--operations", action="store_true", help="cost of each operation with so many jobs")
@@ -38,7 +39,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name, gated_endpoint() as gate:
             folder = Path(name)
             with running_stack(arguments.database, folder, replicas=replicas, num_runs=num_runs) as stack:
-                measured = asyncio.run(measure(stack, gate, folder, num_runs))
+                measured = asyncio.run(measure(stack, gate, folder, num_runs=num_runs, num_cases=arguments.cases))
         print(json.dumps(as_document(measured), indent=1), flush=True)
 
 
@@ -63,7 +64,7 @@ def as_document(measured: Measured) -> dict[str, object]:
         "idle_cores": {service: round(value, 4) for service, value in idle.items()},
         "begin_ms_per_run": beyond_holding("begin", num_runs),
         "held_ms_per_run_and_second": {service: round(1000 * value / num_runs, 3) for service, value in held.items()},
-        "answered_ms_per_case": beyond_holding("answered", num_runs * NUM_CASES),
+        "answered_ms_per_case": beyond_holding("answered", num_runs * measured.num_cases),
         "calls_ms": {name: _quantiles(values) for name, values in measured.calls.items()},
         "oldest_waited_seconds": {kind: round(age, 1) for kind, age in measured.queue_ages.items()},
         "memory_gib": {name: round(value / _PER_GIBIBYTE, 3) for name, value in measured.memory_bytes.items()},

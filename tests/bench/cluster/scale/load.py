@@ -21,7 +21,6 @@ from tests.bench.cluster.scale.stack import Gate, Stack
 from tests.fakes.endpoint import MODEL
 from tests.integration.tiny_stack import add_suite
 
-NUM_CASES = 2
 _HELD_SECONDS = 30.0
 _NUM_ASKING = 16
 # The most that a replica sends to one endpoint.
@@ -44,6 +43,7 @@ class Measured:
     """
 
     num_runs: int
+    num_cases: int
     seconds: dict[str, float] = field(default_factory=dict)
     processor_seconds: dict[str, dict[str, float]] = field(default_factory=dict)
     run_seconds: dict[str, float] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Load:
         asked = evaluation_pb2.GetEvaluationRequest(evaluation_id=evaluation_id)
         ended = (await patiently(lambda: self._evaluations.GetEvaluation(asked), "the evaluator")).evaluation
         assert ended.job.state == job_pb2.JOB_STATE_SUCCEEDED, ended.job.error
-        assert ended.metrics.overall.num_cases == NUM_CASES, ended.metrics.overall
+        assert ended.metrics.overall.num_cases == self._measured.num_cases, ended.metrics.overall
 
     async def _sample(self) -> None:
         while True:
@@ -199,11 +199,11 @@ class Load:
         return {service: self._stack.database_bytes(service) for service in ("test_runner", "evaluator")}
 
 
-async def measure(stack: Stack, gate: Gate, folder: Path, num_runs: int) -> Measured:
-    """Load the stack with `num_runs` at once, and return what was measured."""
-    cases = list(get_profile("roo_xml").draw(1, NUM_CASES, categories=("single_call",)))
+async def measure(stack: Stack, gate: Gate, folder: Path, *, num_runs: int, num_cases: int) -> Measured:
+    """Load the stack with `num_runs` of `num_cases` each at once, and return what was measured."""
+    cases = list(get_profile("roo_xml").draw(1, num_cases, categories=("single_call",)))
     (registry,) = stack.processes["registry"]
     suite = await add_suite(registry, folder, "roo_xml/load", cases)
-    measured = Measured(num_runs)
+    measured = Measured(num_runs, num_cases)
     await Load(stack, gate, suite, measured).run()
     return measured

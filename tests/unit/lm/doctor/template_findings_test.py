@@ -220,6 +220,6 @@ def test_the_guide_lists_every_finding() -> None:
     root = Path(__file__).parents[4]
     probe = (root / "services/test_runner/backends/served_template.py").read_text(encoding="utf-8")
     codes = {*TABLE, *re.findall(r'Finding\(\s*"(\w+)"', probe)}
-    guide = (root / "docs" / "doctor.md").read_text(encoding="utf-8")
+    guide = (root / "docs" / "training" / "doctor.md").read_text(encoding="utf-8")
     assert set(TEMPLATE_FAULTS) | set(SETTING_FAULTS) <= codes
     assert sorted(codes) == sorted(re.findall(r"^\| `(\w+)` \|", guide, re.MULTILINE))
