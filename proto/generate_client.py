@@ -13,7 +13,6 @@ from typing import Any
 from client_routes import Method, nouns_of
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-SERVICES = ("registry", "test_runner", "evaluator", "trainer", "feedback", "storage")
 # What stands in a body itself, beside `request_id`.
 FLAT = ("spec", "source")
 TYPES = {
@@ -62,9 +61,9 @@ def __getattr__(name: str) -> Any:
 def generate_client(target: Path) -> None:
     """Write the clients and the table of what they have into the package of the stubs."""
     rpcs = {
-        f"{service}.{rpc.name}": rpc
-        for service in SERVICES
-        for contract in [importlib.import_module(f"drillyard.{service}.v1.{service}_service_pb2").DESCRIPTOR]
+        f"{path.parts[-3]}.{rpc.name}": rpc
+        for path in sorted(target.glob("drillyard/*/v1/*_service_pb2.py"))
+        for contract in [importlib.import_module(f"drillyard.{path.parts[-3]}.v1.{path.stem}").DESCRIPTOR]
         for its_service in contract.services_by_name.values()
         for rpc in its_service.methods
     }
