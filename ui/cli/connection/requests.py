@@ -168,7 +168,7 @@ def target_of(path: str, query: Mapping[str, Any]) -> str:
     values = {
         name: str(value).lower() if isinstance(value, bool) else value
         for name, value in query.items()
-        if value not in (None, "")
+        if value not in (None, "", [], ())
     }
     return f"/api/v1{quote(path, safe='/@:')}" + (f"?{urlencode(values)}" if values else "")
 
