@@ -27,6 +27,7 @@ from services.chassis.jobs import (
 )
 from services.chassis.jobs.convert import job_to_proto
 from tests.contract.conftest import OpenDatabase
+from tests.machine import PATIENCE_SECONDS
 
 LEASE = 30.0
 SPEC = {"n": 1}
@@ -260,7 +261,7 @@ async def test_a_wall_clock_that_is_set_anew_changes_nothing_of_what_a_job_took(
         runner = JobRunner(store, owner="here", lease_seconds=LEASE)
         runner.register("drill", work)
         await runner.start()
-        async with asyncio.timeout(120):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await has_begun.wait()
             while (await store.get(created.job_id)).attempt == 2 and not (await store.get(created.job_id)).is_final:
                 await asyncio.sleep(0.01)

@@ -18,6 +18,7 @@ from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJ
 from services.chassis.machine.caller import current_caller, current_workspace, used_up
 from services.chassis.machine.usage import Usage, add_tokens
 from tests.contract.conftest import OpenDatabase
+from tests.machine import PATIENCE_SECONDS
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -102,7 +103,7 @@ async def test_the_use_of_workspaces_counts_what_was_asked_for_and_tokens_of_all
     current_caller.set("")
     await store.create("step", "waits", {})
     await runner.start()
-    await asyncio.wait_for(made.wait(), 60)
+    await asyncio.wait_for(made.wait(), PATIENCE_SECONDS)
     context: Any = None
     answer = await usage.GetUsage(GetUsageRequest(), context)
     assert {use.workspace_id: (use.num_jobs, use.num_tokens) for use in answer.workspaces} == {

@@ -282,6 +282,9 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
 
 
 def test_a_version_is_watched_paused_resumed_and_left_alone(page: Page, url: str) -> None:
+    # Another try may have left one.
+    for left in Gateway(url).get("/schedules")["schedules"]:
+        Gateway(url).delete(f"/schedules/{left['schedule_id']}")
     page.goto(f"{url}/schedules?model=tiny@1&suite={SUITE}")
     expect(page.locator("#schedule-model input")).to_have_value("tiny@1")
     expect(page.locator("#schedule-suite input")).to_have_value(SUITE)
@@ -335,7 +338,7 @@ def test_a_person_is_told_by_a_webhook_and_in_the_browser(page: Page, url: str) 
     switch.click()
     expect(switch).to_have_text("Tell me no more in this browser")
     _import(page, f"{url}/datasets", "dataset-import", "no row")
-    page.wait_for_function("() => window.told.includes('dataset import: failed')", timeout=180_000)
+    page.wait_for_function("() => window.told.includes('dataset import: failed')", timeout=PATIENCE_MS)
     page.evaluate("localStorage.clear()")
 
 

@@ -226,14 +226,14 @@ async def test_a_prompt_beyond_the_models_context_is_told_not_cut(stub: TestRunn
 
 async def test_a_model_of_the_registry_is_examined_by_a_process_of_its_own(stub: TestRunner) -> None:
     request = diagnosis_pb2.DiagnoseModelRequest(model_version_id=MODEL, profile_id="roo_native", prompt_size="full")
-    found = await stub.DiagnoseModel(request, timeout=100)
+    found = await stub.DiagnoseModel(request, timeout=PATIENCE_SECONDS)
     codes = {finding.code for finding in found.findings}
     assert {"no_tools_branch", "tool_calls_dropped", "context_too_short"} <= codes
     assert found.findings[0].severity == diagnosis_pb2.SEVERITY_ERROR
     assert found.num_context_tokens == 4096
 
     request.endpoint.CopyFrom(test_run_pb2.Endpoint(base_url="http://127.0.0.1:1/v1", model="tiny"))
-    found = await stub.DiagnoseModel(request, timeout=100)
+    found = await stub.DiagnoseModel(request, timeout=PATIENCE_SECONDS)
     assert "endpoint_unreachable" in {finding.code for finding in found.findings}
     with pytest.raises(NotFound):
         await stub.DiagnoseModel(diagnosis_pb2.DiagnoseModelRequest(model_version_id="no", profile_id="roo_xml"))

@@ -203,7 +203,7 @@ def _wait_for(url: str, last_words: Callable[[], str], context: ssl.SSLContext |
         try:
             with urllib.request.urlopen(url, timeout=5, context=context):
                 return
-        except (urllib.error.URLError, OSError):
+        except OSError:
             time.sleep(0.1)
     raise AssertionError(f"{url} did not answer. {last_words()}")
 

@@ -7,7 +7,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -49,6 +48,6 @@ def _wait(url: str, process: subprocess.Popen[bytes]) -> None:
         try:
             urlopen(url, timeout=5).close()
             return
-        except (URLError, ConnectionError):
+        except OSError:
             time.sleep(0.1)
     raise AssertionError("the server does not answer")

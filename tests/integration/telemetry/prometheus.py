@@ -40,7 +40,7 @@ class Prometheus:
         while True:
             try:
                 urllib.request.urlopen(f"{self.url}/-/ready", timeout=5).close()
-            except urllib.error.HTTPError:
+            except OSError:
                 assert time.monotonic() < end
                 time.sleep(0.1)
             else:

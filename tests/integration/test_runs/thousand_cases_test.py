@@ -13,6 +13,7 @@ from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2, test_runner_s
 from services.protocols.profile import get_profile
 from tests.fakes.endpoint import MODEL, running, says
 from tests.integration.tiny_stack import TinyStack, connected, create_run, finished_run, tiny_stack
+from tests.machine import PATIENCE_SECONDS
 
 NUM_CASES = 1000
 MAX_BYTES = 300 * 2**20
@@ -57,7 +58,7 @@ async def test_a_thousand_cases_are_run_stored_and_listed_in_little_memory(stack
         compare = comparison_pb2.CompareTestRunsRequest(
             before_test_run_id=run.test_run_id, after_test_run_id=run.test_run_id
         )
-        assert (await stub.CompareTestRuns(compare, timeout=120)).num_identical == NUM_CASES
+        assert (await stub.CompareTestRuns(compare, timeout=PATIENCE_SECONDS)).num_identical == NUM_CASES
     assert numbers == list(range(1, NUM_CASES + 1))
     peak = peak_bytes(stack.runner.process.pid)
     print(f"peak of the service: {peak / 2**20:.0f} MiB")

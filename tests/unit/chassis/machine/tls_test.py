@@ -23,6 +23,7 @@ from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings
 from services.chassis.telemetry import Telemetry
 from services.smoke import health_of
+from tests.machine import PATIENCE_SECONDS
 from ui.gateway.clients import open_clients
 from ui.gateway.settings import GatewaySettings
 
@@ -119,7 +120,7 @@ async def test_a_server_of_another_name_or_without_tls_is_not_called(tmp_path: P
             await name_seen(address, client)
         with open_blocking_channel(address, TlsFolder(client).pems(), server_name="dy-registry") as channel:
             ask = channel.unary_unary(f"/{SERVICE}/AskPeer")
-            assert await asyncio.to_thread(ask, b"", timeout=10) == b"127.0.0.1"
+            assert await asyncio.to_thread(ask, b"", timeout=PATIENCE_SECONDS) == b"127.0.0.1"
     async with serving(None) as address:
         with pytest.raises(Unavailable, match="takes calls without TLS alone"):
             await name_seen(address, client)
