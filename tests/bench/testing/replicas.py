@@ -3,7 +3,8 @@
 Real services over PostgreSQL, each test runner pinned to a core of its own with one thread, and a random model of the
 size that is asked for. All are warm: the model is loaded before a run is measured. On a machine that does other things
 besides, the wall clock measures those too, so processor time is what counts: how long the run would take on free cores
-is simulated from the processor time of a window, with shares taken as they are, one window at a time.
+is simulated from the processor time of a window, with shares taken as they are, one window at a time. What a window
+computes is the same in both cases and counts with one median; what the services do besides is measured for each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from urllib.request import urlopen
 
 import psutil
@@ -43,15 +45,11 @@ _LEAVE_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Measured:
-    """One run: wall-clock seconds, and the processor seconds of each test runner with its worker."""
+    """One run: wall-clock seconds, and the processor seconds of all services and of all workers."""
 
     seconds: float
-    processor_seconds: tuple[float, ...]
-
-    @property
-    def total(self) -> float:
-        """Processor seconds of all."""
-        return sum(self.processor_seconds)
+    service_seconds: float
+    worker_seconds: float
 
 
 def main() -> None:
@@ -62,19 +60,18 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64, help="most new tokens of an answer")
     parser.add_argument("--hidden-size", type=int, default=256)
     parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=3, help="how often the run is repeated; medians count")
     parser.add_argument("--cores", type=int, nargs="+", default=[0, 1], help="one for each test runner")
     options = parser.parse_args()
-    measured = [asyncio.run(_measured(options, options.cores[:count])) for count in (1, len(options.cores))]
-    for found in measured:
-        each = ", ".join(f"{seconds:.1f}" for seconds in found.processor_seconds)
-        print(f"{len(found.processor_seconds)} test runners: {found.seconds:.1f} s, of processor time {each} s")
-    one, many = measured
+    cases = [asyncio.run(_measured(options, options.cores[:count])) for count in (1, len(options.cores))]
     num_windows = -(-options.cases // options.window_size)
-    alone = simulated(num_windows, one.total / num_windows, 1)
-    shared = simulated(num_windows, many.total / num_windows, len(options.cores))
-    print(f"processor time in all: {many.total / one.total:.3f} of that of one")
-    print(f"wall clock on this machine: {one.seconds / many.seconds:.2f} times as fast")
-    print(f"simulated on free cores, {num_windows} windows: {alone / shared:.2f} times as fast")
+    worker_seconds = median(run.worker_seconds for runs in cases for run in runs)
+    ends = []
+    for num_runners, runs in zip((1, len(options.cores)), cases, strict=True):
+        service_seconds = median(run.service_seconds for run in runs)
+        ends.append(simulated(num_windows, (worker_seconds + service_seconds) / num_windows, num_runners))
+        print(f"{num_runners} test runners, {num_windows} windows:", *runs, sep="\n  ")
+    print(f"simulated on free cores: {ends[0]:.1f} s and {ends[1]:.1f} s, {ends[0] / ends[1]:.2f} times as fast")
 
 
 def simulated(num_windows: int, window_seconds: float, num_runners: int) -> float:
@@ -87,7 +84,7 @@ def simulated(num_windows: int, window_seconds: float, num_runners: int) -> floa
     return max(ends)
 
 
-async def _measured(options: argparse.Namespace, cores: list[int]) -> Measured:
+async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measured]:
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as ending:
         folder = Path(temporary)
         write_tiny_model(folder / "tiny", hidden_size=options.hidden_size, num_layers=options.layers)
@@ -105,12 +102,16 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> Measured:
             stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
             sampling = test_run_pb2.Sampling(max_new_tokens=options.tokens)
             await _warm(stub, suite, runners)
-            before, begin = _processor_seconds(runners), time.monotonic()
-            run = await create_run(stub, "measured", test_suite_version_id=suite, sampling=sampling)
-            done = await finished_run(stub, run.test_run_id)
-            seconds, after = time.monotonic() - begin, _processor_seconds(runners)
-        assert done.num_transcripts == options.cases, done.job.error
-    return Measured(seconds, tuple(end - start for start, end in zip(before, after, strict=True)))
+            measured = []
+            for number in range(options.runs):
+                before, begin = _processor_seconds(runners), time.monotonic()
+                run = await create_run(stub, f"{number}", test_suite_version_id=suite, sampling=sampling)
+                done = await finished_run(stub, run.test_run_id)
+                seconds, after = time.monotonic() - begin, _processor_seconds(runners)
+                assert done.num_transcripts == options.cases, done.job.error
+                measured.append(Measured(seconds, after[0] - before[0], after[1] - before[1]))
+                await asyncio.sleep(_LEAVE_SECONDS)
+    return measured
 
 
 async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess]) -> None:
@@ -131,13 +132,15 @@ def _has_answered(runner: ServiceProcess) -> bool:
     return any(map(float, counts))
 
 
-def _processor_seconds(runners: list[ServiceProcess]) -> list[float]:
-    sums = []
-    for runner in runners:
-        service = psutil.Process(runner.process.pid)
-        times = [process.cpu_times() for process in (service, *service.children(recursive=True))]
-        sums.append(sum(each.user + each.system for each in times))
-    return sums
+def _processor_seconds(runners: list[ServiceProcess]) -> tuple[float, float]:
+    services = [psutil.Process(runner.process.pid) for runner in runners]
+    children = [child for service in services for child in service.children(recursive=True)]
+    return _sum_of(services), _sum_of(children)
+
+
+def _sum_of(processes: list[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(each.user + each.system for each in times)
 
 
 if __name__ == "__main__":
