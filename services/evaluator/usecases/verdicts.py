@@ -39,10 +39,12 @@ class VerdictUseCases:
         size, after = checked_page_size(page_size), place_of(page_token, 0)
         await self._evaluations.record(evaluation_id)
         verdicts = await self._store.list_verdicts(evaluation_id, verdict_filter, after_sequence=after, limit=size + 1)
-        total = await self._store.count_verdicts(evaluation_id, verdict_filter)
+        page, token = page_of(verdicts, size, lambda verdict: verdict.sequence)
+        # To look for rare ones is to look through all, and what is on one page is counted.
+        is_all = not after and not token
+        total = len(page) if is_all else await self._store.count_verdicts(evaluation_id, verdict_filter)
         if not total:
             await self._check_there(evaluation_id, verdict_filter)
-        page, token = page_of(verdicts, size, lambda verdict: verdict.sequence)
         return page, token, total
 
     async def _check_there(self, evaluation_id: str, verdict_filter: VerdictFilter) -> None:

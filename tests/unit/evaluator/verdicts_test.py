@@ -106,6 +106,10 @@ async def test_pages_hold_every_wanted_verdict_once() -> None:
         if not token:
             break
     assert found == [2, 3, 7, 11]
+    whole = await bench.verdicts.list_verdicts(
+        evaluation_id, VerdictFilter(cause="no_call"), page_size=10, page_token=""
+    )
+    assert ([item.sequence for item in whole[0]], *whole[1:]) == (found, "", 4)
 
 
 async def test_a_cause_that_does_not_exist_is_refused() -> None:
