@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from ui.cli import protocols
+from ui.cli.connection.mcp_server import mcp
 from ui.cli.demo import demo
 from ui.cli.gc import gc
 from ui.cli.open_page import open_page
@@ -42,6 +43,7 @@ app.command()(grouped(demo))
 app.command()(grouped(doctor))
 app.command("open")(grouped(open_page))
 app.command()(grouped(judge))
+app.command()(grouped(mcp))
 app.command()(grouped(report))
 app.command()(grouped(gc))
 app.command()(grouped(access.audit))

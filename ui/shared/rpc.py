@@ -42,7 +42,7 @@ _FILES = (
     storage_service_pb2,
     notice_service_pb2,
 )
-_METHODS: dict[str, Any] = {
+METHODS: dict[str, Any] = {
     f"{service.full_name.split('.')[1]}.{method.name}": method
     for file in _FILES
     for service in file.DESCRIPTOR.services_by_name.values()
@@ -109,7 +109,7 @@ class RpcRouter(APIRouter):
             action: Called with the clients and the request instead of the RPC; what else it takes, a query may set.
         """
         verb, _, path = route.partition(" ")
-        rpc = _METHODS[method]
+        rpc = METHODS[method]
         names = re.findall(r"{(\w+)", path)
         options = list(inspect.signature(action, eval_str=True).parameters.values())[2:] if action else []
         parameters = [_parameter("clients", ClientsOf), *(_parameter(name, str) for name in names)]
@@ -125,7 +125,7 @@ class RpcRouter(APIRouter):
     def events(self, path: str, watch: str, get: str, sentence: str) -> None:
         """Add a route that streams the events of a job; `get` tells first that there is such a job."""
         (name,) = re.findall(r"{(\w+)", path)
-        watched, read = (GetMessageClass(_METHODS[method].input_type) for method in (watch, get))
+        watched, read = (GetMessageClass(METHODS[method].input_type) for method in (watch, get))
 
         async def stream(
             clients: Any, streams: EventStreams, after_sequence: int, last_event_id: str, **key: str
@@ -143,7 +143,7 @@ class RpcRouter(APIRouter):
             _parameter("after_sequence", AfterSequence, 0),
             _parameter("last_event_id", LastEventId, ""),
         ]
-        endpoint = _named(stream, _METHODS[watch].name, parameters)
+        endpoint = _named(stream, METHODS[watch].name, parameters)
         self._add("GET", path, endpoint, sentence, responses=EVENT_STREAM, response_class=EventSourceResponse)
 
     def _add(self, verb: str, path: str, endpoint: Callable[..., Any], sentence: str, **more: Any) -> None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any, Self, TypeAlias
-
-import httpx2
-from tenacity import AsyncRetrying
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from services.chassis.machine.files import written_whole
 from ui.cli.connection.errors import GatewayError
@@ -23,6 +20,10 @@ from ui.cli.connection.requests import (
     target_of,
 )
 
+if TYPE_CHECKING:
+    import httpx2
+    from tenacity import AsyncRetrying
+
 _Begun: TypeAlias = tuple[AsyncGenerator[Event], Event | None]
 
 
@@ -31,6 +32,8 @@ class AsyncGateway(Endpoint[Awaitable[Document]]):
 
     def __init__(self, *place: str | None, **options: Any) -> None:
         super().__init__(*place, **options)
+        import httpx2
+
         self._http = httpx2.AsyncClient(**self._options)
 
     async def __aenter__(self) -> Self:
@@ -47,7 +50,7 @@ class AsyncGateway(Endpoint[Awaitable[Document]]):
         """Send a request and return the document that answers it."""
         if not request.is_repeatable:
             return await self._ask(request)
-        document: Document = await AsyncRetrying(**self._retry_options())(self._ask, request)
+        document: Document = await self._retrying()(self._ask, request)
         return document
 
     async def events(
@@ -56,7 +59,7 @@ class AsyncGateway(Endpoint[Awaitable[Document]]):
         """Yield the events of a job after one of them until the last, each once, over lost connections too."""
         reader = EventReader(after_sequence)
         while True:
-            begin: _Begun = await AsyncRetrying(**self._retry_options(retry_seconds))(self._begin, path, reader)
+            begin: _Begun = await self._retrying(retry_seconds)(self._begin, path, reader)
             stream, event = begin
             async with aclosing(stream):
                 if event is None:
@@ -107,8 +110,15 @@ class AsyncGateway(Endpoint[Awaitable[Document]]):
                 if event := reader.read(line):
                     yield event
 
+    def _retrying(self, seconds: float | None = None) -> AsyncRetrying:
+        from tenacity import AsyncRetrying
+
+        return AsyncRetrying(**self._retry_options(seconds))
+
     @asynccontextmanager
     async def _answered(self, request: Request) -> AsyncIterator[httpx2.Response]:
+        import httpx2
+
         try:
             async with self._http.stream(**self._sent(request)) as response:
                 if response.status_code >= 400:

@@ -6,10 +6,7 @@ import weakref
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, Self
-
-import httpx2
-from tenacity import Retrying
+from typing import TYPE_CHECKING, Any, Self
 
 from services.chassis.machine.files import written_whole
 from ui.cli.connection.errors import GatewayError
@@ -24,12 +21,18 @@ from ui.cli.connection.requests import (
     target_of,
 )
 
+if TYPE_CHECKING:
+    import httpx2
+    from tenacity import Retrying
+
 
 class Gateway(Endpoint[Document]):
     """A gateway at a URL; every method raises GatewayError when it does not get what it asked for."""
 
     def __init__(self, *place: str | None, **options: Any) -> None:
         super().__init__(*place, **options)
+        import httpx2
+
         self._http = httpx2.Client(**self._options)
         # Whoever does not close it leaves no socket open.
         self._finalizer = weakref.finalize(self, self._http.close)
@@ -46,7 +49,7 @@ class Gateway(Endpoint[Document]):
 
     def request(self, request: Request) -> Document:
         """Send a request and return the document that answers it."""
-        return Retrying(**self._retry_options())(self._ask, request) if request.is_repeatable else self._ask(request)
+        return self._retrying()(self._ask, request) if request.is_repeatable else self._ask(request)
 
     def every(self, path: str, field: str, limit: int = 1000, **query: Any) -> list[Document]:
         """Return the entries of all pages of a list, at most `limit`."""
@@ -63,7 +66,7 @@ class Gateway(Endpoint[Document]):
         """Yield the events of a job after one of them until the last, each once, over lost connections too."""
         reader = EventReader(after_sequence)
         while True:
-            stream, event = Retrying(**self._retry_options(retry_seconds))(self._begin, path, reader)
+            stream, event = self._retrying(retry_seconds)(self._begin, path, reader)
             with closing(stream):
                 if event is None:
                     return
@@ -112,8 +115,15 @@ class Gateway(Endpoint[Document]):
                 if event := reader.read(line):
                     yield event
 
+    def _retrying(self, seconds: float | None = None) -> Retrying:
+        from tenacity import Retrying
+
+        return Retrying(**self._retry_options(seconds))
+
     @contextmanager
     def _answered(self, request: Request) -> Iterator[httpx2.Response]:
+        import httpx2
+
         try:
             with self._http.stream(**self._sent(request)) as response:
                 if response.status_code >= 400:

@@ -9,22 +9,23 @@ import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
-
-import httpx2
-from tenacity import RetryCallState, retry_if_exception, stop_before_delay, wait_random_exponential
 
 from ui.cli.connection.errors import GatewayError
 from ui.cli.connection.settings import DEFAULT_URL, key_of_environment, url_of_environment
 from ui.shared.jobs import FINAL_STATES
+
+if TYPE_CHECKING:
+    # Help comes sooner without them.
+    import httpx2
+    from tenacity import RetryCallState
 
 Document = dict[str, Any]
 # What a request is answered with: a document, or an awaitable of one.
 AnswerT = TypeVar("AnswerT")
 # A comparison of large runs may take two minutes.
 _TIMEOUT_SECONDS = 150.0
-_PAUSES = wait_random_exponential(multiplier=0.2, max=5.0)
 _JSON, _JSONL, _BYTES = "application/json", "application/jsonl", "application/octet-stream"
 
 
@@ -117,10 +118,13 @@ class Endpoint(Generic[AnswerT]):
         return {"method": request.method, "url": url, "content": request.content, "headers": headers}
 
     def _retry_options(self, seconds: float | None = None) -> Any:
+        from tenacity import retry_if_exception, stop_before_delay, wait_random_exponential
+
+        pauses = wait_random_exponential(multiplier=0.2, max=5.0)
         return {
             "retry": retry_if_exception(lambda error: isinstance(error, GatewayError) and error.may_pass),
             "stop": stop_before_delay(self._retry_seconds if seconds is None else seconds),
-            "wait": _pause,
+            "wait": lambda state: max(pauses(state), _asked_pause(state)),
             "reraise": True,
         }
 
@@ -195,9 +199,9 @@ def place_of(response: httpx2.Response, out: Path) -> Path:
     return out / name if out.is_dir() else out
 
 
-def _pause(state: RetryCallState) -> float:
+def _asked_pause(state: RetryCallState) -> float:
     error = state.outcome.exception() if state.outcome else None
-    return max(_PAUSES(state), error.retry_after_seconds if isinstance(error, GatewayError) else 0.0)
+    return error.retry_after_seconds if isinstance(error, GatewayError) else 0.0
 
 
 def _is_refused(error: BaseException | None) -> bool:

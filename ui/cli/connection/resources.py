@@ -13,6 +13,7 @@ from google.protobuf.json_format import MessageToDict, ParseDict
 from google.protobuf.message import Message
 
 from ui.cli.connection.async_gateway import AsyncGateway
+from ui.cli.connection.errors import GatewayError
 from ui.cli.connection.gateway import Gateway
 from ui.cli.connection.requests import Document, Event, Request, target_of
 
@@ -84,16 +85,33 @@ def request_of(route: str, values: Mapping[str, Any], query: Mapping[str, Any] |
     given = {name: _json(value) for name, value in values.items() if value is not None}
     if "request_id" in values:
         given.setdefault("request_id", uuid.uuid4().hex)
-    rest = {name: value for name, value in given.items() if f"{{{name}" not in path}
+    rest = {name: value for name, value in given.items() if name not in names_of(path)}
     if method in ("GET", "DELETE"):
         return Request(method, target_of(path_of(path, given), rest), is_repeatable=method == "GET")
     content = json.dumps(rest).encode()
     return Request(method, target_of(path_of(path, given), query or {}), content, _JSON, "request_id" in rest)
 
 
+def names_of(route: str) -> list[str]:
+    """Return the names in a route's path."""
+    return re.findall(r"{(\w+)", route)
+
+
 def path_of(path: str, values: Mapping[str, Any]) -> str:
-    """Return a route's path with its names filled in."""
-    return re.sub(r"{(\w+)(?::path)?}", lambda match: str(values[match[1]]), path)
+    """Return a route's path with its names filled in.
+
+    Raises:
+        GatewayError: A value would lead to another route.
+    """
+
+    def value_of(match: re.Match[str]) -> str:
+        value = str(values[match[1]])
+        parts = value.split("/") if match[2] else [value]
+        if any(part in ("", ".", "..") or "/" in part for part in parts):
+            raise GatewayError("INVALID_ARGUMENT", f"{value[:200]!r} is no {match[1]}.", "Copy one from a list.")
+        return value
+
+    return re.sub(r"{(\w+)(:path)?}", value_of, path)
 
 
 def message_of(kind: type[MessageT], field: str, document: Document) -> MessageT:
