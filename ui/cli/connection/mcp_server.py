@@ -87,8 +87,8 @@ def mcp(
         async def serve() -> None:
             async with AsyncGateway(common.url, common.api_key, retry_seconds=_RETRY_SECONDS) as gateway:
                 server = mcp_server(gateway, read_only=read_only)
-                async with stdio_server() as streams:
-                    await server.run(*streams, server.create_initialization_options())
+                async with stdio_server() as (read, write):
+                    await server.run(read, write, server.create_initialization_options())
 
         asyncio.run(serve())
 
