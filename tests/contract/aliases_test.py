@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
@@ -18,7 +18,7 @@ from services.registry.domain.deployment import (
     DeploymentStatus,
 )
 from services.registry.domain.identifiers import version_ref
-from services.registry.domain.model import ModelVersion
+from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.domain.paging import PageRequest
 from services.registry.store.aliases import SqlAliasStore
 from services.registry.store.deployments import SqlDeploymentStore
@@ -144,6 +144,22 @@ async def test_a_version_that_something_uses_is_not_deleted_and_named_by_it(stor
     with pytest.raises(FailedPrecondition, match=deployment_id):
         await stores.models.delete_version(await stores.version(second))
     await stores.models.delete_version(await stores.version(first))
+
+
+async def test_the_form_that_a_served_adapter_is_put_on_is_not_deleted(stores: Stores) -> None:
+    async def made(kind: ModelVersionKind, base: str) -> str:
+        draft = replace(model_draft(content=f"{kind} of {base}", base=base), kind=kind)
+        return (await stores.models.add_version(draft)).version_id
+
+    weights, other, _ = stores.versions
+    trained = await made(ModelVersionKind.ADAPTER, weights)
+    form, another = [await made(ModelVersionKind.GGUF, base) for base in (weights, other)]
+    for adapted in (trained, weights):
+        deployment_id = (await stores.deploy(await made(ModelVersionKind.GGUF_ADAPTER, adapted))).deployment_id
+        with pytest.raises(FailedPrecondition, match=deployment_id):
+            await stores.models.delete_version(await stores.version(form))
+        await stores.deployments.remove(deployment_id)
+    await stores.models.delete_version(await stores.version(another))
 
 
 async def test_no_alias_ever_points_at_a_version_that_is_deleted_meanwhile(stores: Stores) -> None:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Any
 
 from drillyard.feedback.v1.loop_pb2 import ListLoopsRequest
+from drillyard.feedback.v1.schedule_pb2 import ListSchedulesRequest
 from drillyard.feedback.v1.shipment_pb2 import ListShipmentsRequest
 from drillyard.test_runner.v1.test_run_pb2 import ListTestRunsRequest, TestRun
 from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsRequest
@@ -20,7 +21,7 @@ _NUM_NAMED = 5
 
 
 async def refuse_if_used(clients: Clients, ids: Collection[str]) -> None:
-    """Return when no run, training job, loop or shipment refers to one of these things.
+    """Return when no run, training job, loop, schedule or shipment refers to one of these things.
 
     Raises:
         FailedPrecondition: Some do; the error names the first ones.
@@ -34,7 +35,7 @@ async def refuse_if_used(clients: Clients, ids: Collection[str]) -> None:
 
 
 async def ids_in_use(clients: Clients) -> set[str]:
-    """Return the ids of all that a run, a training job, a loop or a shipment refers to."""
+    """Return the ids of all that a run, a training job, a loop, a schedule or a shipment refers to."""
     return {used_id async for _, _, used in _users(clients) for used_id in used}
 
 
@@ -50,7 +51,7 @@ def deleting(rpc_of: Callable[[Clients], Any]) -> Callable[[Clients, Message], A
 
 
 async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:
-    """Yield each run, training job, loop and shipment: what it is, its id, and the ids of what it refers to."""
+    """Yield each run, training job, loop, schedule and shipment: its noun, its id, and the ids of what it refers to."""
     for run in await every(clients.test_runner.ListTestRuns, ListTestRunsRequest(), "test_runs", _EVERYTHING):
         used = {run.spec.model_version_id, run.spec.test_suite_version_id}
         yield "test run", run.test_run_id, used | _repeated(run)
@@ -67,6 +68,10 @@ async def _users(clients: Clients) -> AsyncIterator[tuple[str, str, set[str]]]:
     for loop in await every(clients.feedback.ListLoops, ListLoopsRequest(), "loops", _EVERYTHING):
         readings = [reading for item in loop.rounds for reading in item.guardrail_readings]
         yield "loop", loop.loop_id, _ids_in(loop.spec, *loop.spec.guardrails, *loop.rounds, *readings)
+    planned = ListSchedulesRequest()
+    for schedule in await every(clients.feedback.ListSchedules, planned, "schedules", _EVERYTHING):
+        guardrails = schedule.spec.loop.guardrails
+        yield "schedule", schedule.schedule_id, _ids_in(schedule.spec, schedule.spec.loop, *guardrails)
     request = ListShipmentsRequest()
     for shipment in await every(clients.feedback.ListShipments, request, "shipments", _EVERYTHING):
         # What has ended reads nothing any more.

@@ -6,13 +6,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import item_of
 from services.chassis.errors import FailedPrecondition
 from services.registry.domain.deployment import Alias, Deployment, DeploymentSpec, deployment_not_found
-from services.registry.domain.model import model_version_not_found
+from services.registry.domain.model import ModelVersionKind, model_version_not_found
 from services.registry.store.tables import ALIAS_MOVES, DEPLOYMENTS, MODEL_VERSIONS
 
 _NUM_NAMED = 5
@@ -71,6 +71,8 @@ async def hold_version(session: AsyncSession, model_version_id: str, *, alone: b
 async def refuse_if_served(session: AsyncSession, model_version_id: str) -> None:
     """Return when no alias and no deployment uses a version, and keep new ones away until the transaction ends.
 
+    A server of a GGUF adapter uses the GGUF form that it puts it on too.
+
     Raises:
         FailedPrecondition: One does; the error names it.
     """
@@ -81,12 +83,28 @@ async def refuse_if_served(session: AsyncSession, model_version_id: str) -> None
             f"{model_version_id} is used by the alias {listed(aliases)}: now, as a shadow, or after a rollback.",
             "Point the alias elsewhere with `drillyard aliases set`, or delete it.",
         )
-    query = select(DEPLOYMENTS.c.deployment_id).where(DEPLOYMENTS.c.model_version_id == model_version_id)
+    served = DEPLOYMENTS.c.model_version_id
+    serving = (served == model_version_id) | served.in_(_adapters_on(model_version_id))
+    query = select(DEPLOYMENTS.c.deployment_id).where(serving).order_by(DEPLOYMENTS.c.deployment_id)
     if deployments := (await session.execute(query)).scalars().all():
         raise FailedPrecondition(
             f"{model_version_id} is served by the deployment {listed(deployments)}.",
             "Delete that first with `drillyard deployments delete`.",
         )
+
+
+def _adapters_on(form_id: str) -> Select[tuple[str]]:
+    """Return a query for the GGUF adapters that a server puts on a GGUF form: those of the weights it was made of."""
+    form, adapter, trained = MODEL_VERSIONS.alias(), MODEL_VERSIONS.alias(), MODEL_VERSIONS.alias()
+    is_adapter = trained.c.kind == ModelVersionKind.ADAPTER.value
+    weights_id = case((is_adapter, trained.c.base_version_id), else_=trained.c.version_id)
+    return (
+        select(adapter.c.version_id)
+        .join(trained, trained.c.version_id == adapter.c.base_version_id)
+        .join(form, form.c.base_version_id == weights_id)
+        .where(adapter.c.kind == ModelVersionKind.GGUF_ADAPTER.value)
+        .where(form.c.version_id == form_id, form.c.kind == ModelVersionKind.GGUF.value)
+    )
 
 
 def listed(names: Collection[str]) -> str:

@@ -14,6 +14,7 @@ from drillyard.evaluator.v1.evaluation_pb2 import (
 )
 from drillyard.feedback.v1.loop_goal_pb2 import Guardrail, GuardrailReading
 from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, LoopSpec, Round
+from drillyard.feedback.v1.schedule_pb2 import ListSchedulesResponse, Schedule, ScheduleSpec
 from drillyard.feedback.v1.shipment_pb2 import ListShipmentsResponse, Shipment, ShipmentSpec
 from drillyard.job.v1.job_pb2 import JOB_STATE_QUEUED, JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job
 from drillyard.test_runner.v1.test_run_pb2 import (
@@ -47,6 +48,14 @@ LOOP = Loop(
         )
     ],
 )
+SCHEDULE = Schedule(
+    schedule_id="nightly",
+    spec=ScheduleSpec(
+        model_version_id="m@5",
+        test_suite_version_id="s@5",
+        loop=LoopSpec(guardrails=[Guardrail(test_suite_version_id="s@6")]),
+    ),
+)
 
 SHIPMENTS = [
     Shipment(shipment_id=name, spec=ShipmentSpec(model_version_id=name), job=Job(state=state))
@@ -79,6 +88,7 @@ def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
         trainer=SimpleNamespace(ListTrainingJobs=answering(ListTrainingJobsResponse(training_jobs=[JOB]))),
         feedback=SimpleNamespace(
             ListLoops=answering(ListLoopsResponse(loops=[LOOP])),
+            ListSchedules=answering(ListSchedulesResponse(schedules=[SCHEDULE])),
             ListShipments=answering(ListShipmentsResponse(shipments=SHIPMENTS)),
         ),
     )
@@ -97,6 +107,9 @@ def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
         ("s@2", "the loop loop-1"),
         ("eval-2", "the loop loop-1"),
         ("m@4", "the shipment m@4"),
+        ("m@5", "the schedule nightly"),
+        ("s@5", "the schedule nightly"),
+        ("s@6", "the schedule nightly"),
     ],
 )
 async def test_what_refers_to_a_thing_is_named(used: str, names: str) -> None:
