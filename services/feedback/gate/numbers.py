@@ -10,6 +10,8 @@ from services.feedback.domain.shipment import GateResult, GateStep
 # Below this, nats per token, training has changed nothing that could be lost.
 _CHANGED = 1e-3
 _FAR = 1.0
+# Of the margin of the mean: rounded weights move single tokens both ways by a few times what their mean moves.
+_SPREAD = 10
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ def _problems(scores: Scores, difference: float, margin: float) -> list[str]:
     if difference > margin:
         hint = "; check that an output matrix of its own was not replaced by the embedding" * (difference > _FAR)
         problems.append(f"weights: log-probabilities differ by {difference:.3f} nats per token{hint}.")
+    elif to_version > _SPREAD * margin:
+        problems.append(
+            f"weights: log-probabilities differ by {to_version:.3f} nats per token, up and down, so that their mean hides "
+            f"it; allowed is {_SPREAD * margin:g}."
+        )
     return problems
 
 

@@ -29,6 +29,8 @@ BASE = moved(VERSION, 0.4)
     [
         (moved(VERSION, 0.02), BASE, ""),
         (moved(VERSION, 0.02), [], ""),
+        (moved(VERSION, 0.4), [], ""),
+        (moved(VERSION, 0.6), [], "up and down"),
         (BASE, BASE, "weights: the form answers as small@1 does"),
         (moved(BASE, 0.01), BASE, "weights: the form answers as small@1 does"),
         (moved(VERSION, -0.6), BASE, "what was trained is lost in the number type"),
