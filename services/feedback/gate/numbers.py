@@ -74,8 +74,8 @@ def _problems(scores: Scores, difference: float, margin: float) -> list[str]:
         problems.append(f"weights: log-probabilities differ by {difference:.3f} nats per token{hint}.")
     elif to_version > _SPREAD * margin:
         problems.append(
-            f"weights: log-probabilities differ by {to_version:.3f} nats per token, up and down, so that their mean hides "
-            f"it; allowed is {_SPREAD * margin:g}."
+            f"weights: log-probabilities differ by {to_version:.3f} nats per token, up and down, so that their mean "
+            f"hides it; allowed is {_SPREAD * margin:g}."
         )
     return problems
 
