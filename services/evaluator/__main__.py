@@ -37,6 +37,8 @@ async def wire(app: Application, settings: EvaluatorSettings) -> None:
         telemetry=EvaluatorTelemetry(app.telemetry),
     )
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
+    # Each run brings one along.
+    app.usage.uncounted_kinds = frozenset({job.kind})
     evaluations = EvaluationUseCases(
         jobs=app.jobs.store,
         store=store,

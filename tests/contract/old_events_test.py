@@ -83,6 +83,7 @@ async def test_the_use_of_workspaces_counts_what_was_asked_for_and_tokens_of_all
     store, made, asked = SqlJobStore(database), asyncio.Event(), ""
     runner = JobRunner(store, owner="me")
     usage = Usage(database, runner)
+    usage.uncounted_kinds = frozenset({"evaluation"})
 
     async def loop(context: JobContext) -> Json:
         child = await store.create("step", f"{context.job.job_id}/1", {})
@@ -95,6 +96,7 @@ async def test_the_use_of_workspaces_counts_what_was_asked_for_and_tokens_of_all
 
     runner.register("loop", loop)
     runner.register("step", loop, limit=0)
+    runner.register("evaluation", loop, limit=0)
     current_workspace.set("lab")
     current_caller.set("key:ci")
     asked = (await store.create("loop", "", {})).job_id
@@ -102,6 +104,7 @@ async def test_the_use_of_workspaces_counts_what_was_asked_for_and_tokens_of_all
     current_workspace.set("default")
     current_caller.set("")
     await store.create("step", "waits", {})
+    await store.create("evaluation", "waits", {})
     await runner.start()
     await asyncio.wait_for(made.wait(), PATIENCE_SECONDS)
     context: Any = None

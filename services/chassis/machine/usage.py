@@ -41,10 +41,12 @@ class Usage(rpc.UsageServiceServicer):
     """Says what workspaces use.
 
     Attributes:
+        uncounted_kinds: Kinds of jobs that take none of the places that a workspace has.
         kept_bytes: Returns the bytes that the service keeps for each workspace; a service that keeps versions sets it.
     """
 
     def __init__(self, database: Database, runner: JobRunner) -> None:
+        self.uncounted_kinds: frozenset[str] = frozenset()
         self.kept_bytes: Callable[[], Awaitable[Mapping[str, int]]] | None = None
         self._database, self._runner = database, runner
         self._noted: Counter[str] = Counter()
@@ -104,7 +106,8 @@ class Usage(rpc.UsageServiceServicer):
 
     async def _jobs_and_tokens(self) -> tuple[dict[str, int], dict[str, int]]:
         # Kinds and states are both named, so that an index leads past what has ended.
-        c, unfinished = JOBS.c, JOBS.c.kind.in_(self._runner.kinds) & JOBS.c.state.in_(_UNFINISHED)
+        c, kinds = JOBS.c, sorted({*self._runner.kinds} - self.uncounted_kinds)
+        unfinished = c.kind.in_(kinds) & c.state.in_(_UNFINISHED)
         own = unfinished & ~c.caller.startswith(JOB_CALLER)
         jobs = select(c.workspace_id, func.count()).where(own).group_by(c.workspace_id)
         this_month = WORKSPACE_TOKENS.c.month == _month()

@@ -39,3 +39,23 @@ def test_the_variable_of_the_gateway_stands_for_the_option_of_up(authentication:
         arguments = ["up", "--host", "0.0.0.0", "--port", str(taken.getsockname()[1])]
         answer = CliRunner().invoke(app, arguments, env={"GATEWAY_AUTHENTICATION": authentication})
     assert (answer.exit_code, problem in " ".join(answer.output.split())) == (1, True), answer.output
+
+
+def test_workspaces_are_shown_with_what_they_use_of_their_quotas(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Any] = []
+    use = {"num_jobs": 3, "num_tokens": 1500, "num_bytes": 2_000_000}
+    lab = {"workspace_id": "lab", "max_jobs": 8, "max_tokens": 0, "max_bytes": 1_000_000_000, "use": use}
+
+    @contextmanager
+    def connected(_common: Any) -> Iterator[Any]:
+        yield SimpleNamespace(
+            get=lambda _path: {"workspaces": [lab]},
+            put=lambda path, body: sent.append((path, body)) or {"workspace": lab},
+        )
+
+    monkeypatch.setattr("ui.gateway.access.workspaces.commands.connected", connected)
+    shown = CliRunner().invoke(app, ["workspaces", "list"]).output
+    assert "3 of 8" in shown and "1,500 " in shown and "2.00 MB of 1.00 GB" in shown
+    told = CliRunner().invoke(app, ["workspaces", "set", "lab", "--max-jobs", "8"]).output
+    assert sent == [("/workspaces/lab", {"max_jobs": 8, "max_tokens": 0, "max_bytes": 0})]
+    assert told == "lab: max_jobs 8, max_tokens no limit, max_bytes no limit.\n"

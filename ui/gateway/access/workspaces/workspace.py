@@ -26,7 +26,8 @@ USES: Mapping[str, frozenset[Resource]] = {
     "CreateDatasetImport": _KEPT_JOB,
     "CreateDatasetVersion": _FILE,
     "CreateDeployment": _NOTHING,
-    "CreateEvaluation": _JOB,
+    # Each run brings one along.
+    "CreateEvaluation": _NOTHING,
     "CreateExport": _KEPT_JOB,
     "CreateFeedbackImport": _JOB,
     "CreateFeedbackItem": _NOTHING,
