@@ -111,7 +111,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
     application.jobs.runner.register(DATASET_IMPORT_KIND, DatasetImportJob(stored).run, limit=_DATASETS_AT_ONCE)
     servicer = RegistryServicer(
         models=versions,
-        imports=ImportUseCases(application.jobs.store, sources),
+        imports=ImportUseCases(application.jobs.store, sources, models),
         datasets=stored,
         dataset_imports=DatasetImportUseCases(application.jobs.store),
         dataset_rows=DatasetRowUseCases(stored, datasets, artifacts, adoption=adoption),

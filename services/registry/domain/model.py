@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from services.chassis.artifacts import Artifact
-from services.chassis.errors import InvalidArgument, NotFound
+from services.chassis.errors import AlreadyExists, InvalidArgument, NotFound
 from services.chassis.wire.names import shown
 from services.registry.domain.draft import Draft, Numbered
 
@@ -118,6 +118,16 @@ def check_base(draft: ModelVersionDraft, base: ModelVersion) -> None:
             f"{base.version_id} is of kind {base.kind.value}, a form to be served; nothing is made of it.",
             weights,
             field="base_model_version_id",
+        )
+
+
+def check_one_kind(newest: ModelVersion | None, model_id: str, kind: ModelVersionKind) -> None:
+    """Raise AlreadyExists when the model that gets a version holds another kind: its newest would be another."""
+    if newest is not None and newest.kind is not kind:
+        raise AlreadyExists(
+            f"The model {model_id} holds versions of kind {newest.kind.value}, not {kind.value}.",
+            "Choose another name.",
+            field="model_id",
         )
 
 

@@ -14,6 +14,8 @@ from services.registry.domain.model import ModelVersion
 IMPORT_KIND = "import"
 # The field of what the job saves in which its notes stand.
 NOTES = "notes"
+# The field of what the job is asked, or of what it saves once it has found it.
+BASE_VERSION = "base_model_version_id"
 
 
 class ImportPhase(StrEnum):
@@ -114,7 +116,7 @@ class Import:
     @property
     def base_model_version_id(self) -> str:
         """The weights that an adapter is loaded on; empty for full weights."""
-        return str(self.job.spec.get("base_model_version_id", ""))
+        return str(self.job.spec.get(BASE_VERSION, ""))
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -130,7 +132,7 @@ def import_spec(model_id: str, source: ImportSource, base_model_version_id: str 
     if source.artifact:
         place["artifact"] = asdict(source.artifact)
     spec: dict[str, Any] = {"model_id": model_id, "source": place}
-    return spec | ({"base_model_version_id": base_model_version_id} if base_model_version_id else {})
+    return spec | ({BASE_VERSION: base_model_version_id} if base_model_version_id else {})
 
 
 def import_of(job: Job) -> Import:

@@ -48,7 +48,7 @@ SIDE_FILES: Final = (
 _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
 _FRONT_MATTER: Final = re.compile(r"---\s*\n(.*?)\n---", re.DOTALL)
 _LICENCE: Final = re.compile(r"^(license(?:_name|_link)?):[ \t]*([\w.:/\"' -]{1,200})$", re.MULTILINE)
-_CARD: Final = "README.md"
+CARD: Final = "README.md"
 _MAX_CARD: Final = 64 * 1024
 _MAX_BASE: Final = 400
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
@@ -82,8 +82,8 @@ def inspect_source(folder: Path) -> dict[str, Any]:
     read_templates(folder)
     num_parameters = count_all(folder, weights)
     files = {entry.relative_to(folder).as_posix(): entry.stat().st_size for entry in (*side_files, *weights)}
-    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, FOLDER, _CARD}]
-    return _facts(config, num_parameters) | {"files": files, "left": left, "licence": _licence(folder)}
+    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, FOLDER, CARD}]
+    return _facts(config, num_parameters) | {"files": files, "left": left, "licence": card_licence(folder)}
 
 
 def inspect_adapter_source(folder: Path) -> dict[str, Any]:
@@ -98,9 +98,9 @@ def inspect_adapter_source(folder: Path) -> dict[str, Any]:
         _check_file(folder / name, folder)
     config = read_json(folder / _ADAPTER[0])
     files = {name: (folder / name).stat().st_size for name in _ADAPTER}
-    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, _CARD}]
+    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, CARD}]
     base = str(config.get("base_model_name_or_path") or "")[:_MAX_BASE]
-    return {"files": files, "left": left, "licence": _licence(folder), "base": base}
+    return {"files": files, "left": left, "licence": card_licence(folder), "base": base}
 
 
 def inspect_full(folder: Path) -> dict[str, Any]:
@@ -120,9 +120,9 @@ def inspect_adapter(folder: Path) -> dict[str, Any]:
         raise InvalidModelFile(f"The file {error}.", "Fetch it again.", file.name) from error
 
 
-def _licence(folder: Path) -> str:
+def card_licence(folder: Path) -> str:
     """The licence that the model's card names in its front matter; empty for none."""
-    card = folder / _CARD
+    card = folder / CARD
     if not card.is_file() or not card.resolve().is_relative_to(folder.resolve().parent.parent):
         return ""
     with card.open(encoding="utf-8", errors="replace") as stream:

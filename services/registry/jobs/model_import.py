@@ -15,8 +15,17 @@ from services.chassis.errors import DatabaseAway, DatabaseFull, FailedPreconditi
 from services.chassis.jobs import JobContext, Json
 from services.chassis.machine.files import link_or_copy
 from services.chassis.waiting import patiently
-from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind, inherited
+from services.registry.domain.identifiers import VersionRef
+from services.registry.domain.model import (
+    ModelFacts,
+    ModelVersion,
+    ModelVersionDraft,
+    ModelVersionKind,
+    check_one_kind,
+    inherited,
+)
 from services.registry.domain.model_import import (
+    BASE_VERSION,
     FetchedModel,
     Import,
     ImportPhase,
@@ -97,7 +106,9 @@ class ImportJob:
             licence = source.licence or fetched.licence
             source = replace(source, side_files=fetched.side_files, licence=licence)
             base = await self.bases.base_of(source, model_import.base_model_version_id, form)
-            await keep_notes(context, (*fetched.notes, *source.notes, *base.notes))
+            if base.version:
+                await context.checkpoint({**(context.saved or {}), BASE_VERSION: base.version.version_id})
+            await keep_notes(context, tuple(dict.fromkeys((*fetched.notes, *source.notes, *base.notes))))
             self.workspace.check_space(0, source.written_bytes)
         async with phase_told(context, ImportPhase.HASH, "Reading the source.") as progress:
             origin = await importer.identify(source, progress)
@@ -143,6 +154,8 @@ class ImportJob:
         known: ModelVersion | None,
         base: ModelVersion | None,
     ) -> ModelVersion:
+        kind = ModelVersionKind.ADAPTER if base else ModelVersionKind.BASE
+        await self._check_name(import_of(context.job).model_id, kind)
         with self.workspace.folder(context.job.job_id) as folder:
             out = folder / "model"
             async with phase_told(context, ImportPhase.CONVERT, "Writing the weights.") as progress:
@@ -152,7 +165,6 @@ class ImportJob:
                 if base:
                     await self.bases.check_fit(base, out)
             async with phase_told(context, ImportPhase.STORE, "Storing the weights."):
-                kind = ModelVersionKind.ADAPTER if base else ModelVersionKind.BASE
                 facts = replace(await self.files.facts_of(out, kind), licence=source.licence)
                 facts = inherited(facts, base)
 
@@ -166,7 +178,11 @@ class ImportJob:
     async def _registered(self, draft: ModelVersionDraft, known: ModelVersion | None) -> ModelVersion:
         if known and (known.model_id, known.artifact.digest) == (draft.model_id, draft.artifact.digest):
             return known
+        await self._check_name(draft.model_id, draft.kind)
         return await self.models.add_version(draft)
+
+    async def _check_name(self, model_id: str, kind: ModelVersionKind) -> None:
+        check_one_kind(await self.models.get_version(VersionRef(model_id, None)), model_id, kind)
 
 
 def form_of(path: Path) -> ModelForm:

@@ -10,6 +10,7 @@ from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy
 from services.protocols.profile import UnknownProfile, get_profile
 from services.registry.domain.export import EXPORT_KIND, ExportForm
+from services.registry.domain.model_import import IMPORT_KIND
 from services.registry.domain.publication import PUBLICATION_KIND, DestinationKind
 from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.workspace import Workspace
@@ -65,7 +66,7 @@ def wire_shipping(
     return Shipping(
         ExportUseCases(jobs, models, writers, check_profile),
         PublicationUseCases(jobs, models, datasets, publishers),
-        JobUses(jobs, (EXPORT_KIND, PUBLICATION_KIND)),
+        JobUses(jobs, (EXPORT_KIND, PUBLICATION_KIND, IMPORT_KIND)),
     )
 
 

@@ -237,7 +237,8 @@ class Repository:
         except httpx2.HTTPError as error:
             host = urlsplit(url).netloc
             raise Unavailable(
-                f"The registry's host {host} does not answer ({type(error).__name__}).", "Try again later."
+                f"The registry's host {host} does not answer ({str(error).rstrip('.') or type(error).__name__}).",
+                "Try again later.",
             ) from error
 
     async def _log_in(self, response: httpx2.Response) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from services.chassis.errors import AlreadyExists, Unimplemented
+from services.chassis.errors import Unimplemented
 from services.chassis.jobs import Job, JobResource, JobStore
 from services.chassis.wire.documents import to_document
 from services.registry.domain.export import EXPORT_KIND, Export, ExportForm, ExportSpec, export_of, resolved
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
-from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
+from services.registry.domain.model import ModelVersion, ModelVersionKind, check_one_kind, model_version_not_found
 from services.registry.ports import ModelStore
 from services.registry.ports.shipping import FormWriter
 
@@ -56,7 +56,9 @@ class ExportUseCases:
         if whole.form not in self._writers:
             raise Unimplemented(f"The form {whole.form.value} cannot be written here.", "Choose another form.")
         self._writers[whole.form].check(whole, await self._weights_of(version))
-        await self._check_name(whole)
+        check_one_kind(
+            await self._models.get_version(VersionRef(whole.model_id, None)), whole.model_id, whole.form.kind
+        )
         return export_of(await self._jobs.create(EXPORT_KIND, request_id, to_document(whole)))
 
     async def _weights_of(self, version: ModelVersion) -> ModelVersion:
@@ -64,16 +66,6 @@ class ExportUseCases:
         if version.kind is not ModelVersionKind.ADAPTER:
             return version
         return await self._models.get_version(version_ref(version.base_model_version_id)) or version
-
-    async def _check_name(self, spec: ExportSpec) -> None:
-        """Raise AlreadyExists when the model that gets the version holds another kind: its newest would be another."""
-        newest = await self._models.get_version(VersionRef(spec.model_id, None))
-        if newest is not None and newest.kind is not spec.form.kind:
-            raise AlreadyExists(
-                f"The model {spec.model_id} holds versions of kind {newest.kind.value}, not {spec.form.kind.value}.",
-                "Choose another name.",
-                field="model_id",
-            )
 
 
 async def _load(jobs: Sequence[Job]) -> list[Export]:

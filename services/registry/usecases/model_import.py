@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from services.chassis.jobs import Job, JobResource, JobStore
-from services.registry.domain.identifiers import check_model_id, check_numbered, check_request_id
+from services.registry.domain.identifiers import VersionRef, check_model_id, check_numbered, check_request_id
+from services.registry.domain.model import ModelVersionKind, check_one_kind
 from services.registry.domain.model_import import (
     IMPORT_KIND,
     Import,
@@ -14,16 +15,17 @@ from services.registry.domain.model_import import (
     import_of,
     import_spec,
 )
-from services.registry.ports import ModelSource
+from services.registry.ports import ModelSource, ModelStore
 
 
 class ImportUseCases:
     """Starts imports; `resource` does what every kind of job lets callers do."""
 
-    def __init__(self, jobs: JobStore, sources: Mapping[SourceKind, ModelSource]) -> None:
+    def __init__(self, jobs: JobStore, sources: Mapping[SourceKind, ModelSource], models: ModelStore) -> None:
         self.resource = JobResource(jobs, IMPORT_KIND, "import", _load)
         self._jobs = jobs
         self._sources = sources
+        self._models = models
 
     async def create(
         self, request_id: str, model_id: str, source: ImportSource, base_model_version_id: str = ""
@@ -34,15 +36,22 @@ class ImportUseCases:
             InvalidArgument: The model id, the source or the base is wrong.
             PermissionDenied: The source may not be asked, or may not see the secret.
             FailedPrecondition: The secret is not there.
-            AlreadyExists: The request_id was used with other words.
+            AlreadyExists: The name is that of a model of another kind, or the request_id was used with other words.
         """
         check_request_id(request_id)
         check_model_id(model_id)
         if base_model_version_id:
             check_numbered(base_model_version_id, "base_model_version_id")
         self._sources[source.kind].check(source)
+        await self._check_name(model_id, is_adapter=bool(base_model_version_id))
         spec = import_spec(model_id, source, base_model_version_id)
         return import_of(await self._jobs.create(IMPORT_KIND, request_id, spec))
+
+    async def _check_name(self, model_id: str, *, is_adapter: bool) -> None:
+        """Raise AlreadyExists for the name of another kind; without a base the files tell whether it is an adapter."""
+        newest = await self._models.get_version(VersionRef(model_id, None))
+        may_be_adapter = is_adapter or (newest is not None and newest.kind is ModelVersionKind.ADAPTER)
+        check_one_kind(newest, model_id, ModelVersionKind.ADAPTER if may_be_adapter else ModelVersionKind.BASE)
 
 
 async def _load(jobs: Sequence[Job]) -> list[Import]:

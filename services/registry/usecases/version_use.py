@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from services.chassis.jobs import JobState, JobStore
+from services.chassis.jobs import Job, JobState, JobStore
 
 _PAGE_SIZE = 200
+_FIELDS = ("model_version_id", "base_model_version_id")
 
 
 class JobUses:
@@ -12,7 +13,7 @@ class JobUses:
 
     Args:
         jobs: Where they are kept.
-        kinds: Of the jobs, whose specs have a `model_version_id`.
+        kinds: Of the jobs, which name what they read in their specs or, once they have found it, in what they save.
     """
 
     def __init__(self, jobs: JobStore, kinds: tuple[str, ...]) -> None:
@@ -31,7 +32,11 @@ class JobUses:
         users, token = [], ""
         while True:
             jobs, token = await self._jobs.list(kind, _PAGE_SIZE, token)
-            uses = (job for job in jobs if job.state is state and job.spec.get("model_version_id") == version_id)
-            users += [f"the {kind} {job.job_id}" for job in uses]
+            users += [f"the {kind} {job.job_id}" for job in jobs if job.state is state and _reads(job, version_id)]
             if not token:
                 return users
+
+
+def _reads(job: Job, version_id: str) -> bool:
+    words = {**job.spec, **(job.saved or {})}
+    return any(words.get(field) == version_id for field in _FIELDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from services.chassis.wire.names import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
 from services.registry.downloads.remote_file import RemoteFile, SourceRefused
+from services.registry.importers.folder import licence_notes
+from services.registry.importers.folder_inspection import card_licence
 from services.registry.importers.inspection import ask
 from services.registry.importers.limited_process import Limits
 from services.registry.importers.sources.fetching import fetch_all
@@ -89,7 +92,7 @@ class HubSource:
         hub_id, token = HubId.of(source.value), self._token(source)
         listing = await self._listing(hub_id, token)
         if "folder" in listing:
-            return _cached(hub_id, Path(str(listing["folder"])))
+            return await asyncio.to_thread(_cached, hub_id, Path(str(listing["folder"])))
         files = [HubFile(**file) for file in listing["files"]]
         choice = choose(files, hub_id.repository, hub_id.file)
         uri = _uri(hub_id, str(listing["commit"]), choice)
@@ -103,7 +106,7 @@ class HubSource:
                 f"{hub_id.repository} is gated or private: {error.problem}",
                 f"Accept its terms at https://{self._host}/{hub_id.repository}, and name the secret of a token.",
             ) from error
-        return FetchedModel(place.folder / choice.model, uri, _notes(files))
+        return await asyncio.to_thread(_fetched, choice, place.folder, uri, _notes(files))
 
     async def _listing(self, hub_id: HubId, token: str) -> dict[str, Any]:
         # The token of whoever started the registry is none that callers may use.
@@ -126,7 +129,13 @@ def _cached(hub_id: HubId, folder: Path) -> FetchedModel:
         if path.is_file()
     ]
     choice = choose(files, hub_id.repository, hub_id.file)
-    return FetchedModel(folder / choice.model, _uri(hub_id, folder.name, choice))
+    return _fetched(choice, folder, _uri(hub_id, folder.name, choice))
+
+
+def _fetched(choice: HubChoice, folder: Path, uri: str, notes: tuple[str, ...] = ()) -> FetchedModel:
+    """Return what lies in the folder; of a GGUF, whose importer sees the file alone, with the licence of the card."""
+    licence = card_licence(folder) if choice.model else ""
+    return FetchedModel(folder / choice.model, uri, (*notes, *licence_notes(licence)), licence=licence)
 
 
 def _uri(hub_id: HubId, commit: str, choice: HubChoice) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +11,13 @@ from pathlib import Path
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire.names import shown
 from services.lm.conversion.parts import part_files
-from services.registry.importers.folder_inspection import SIDE_FILES
+from services.lm.folders.weights import INDEX, SINGLE
+from services.registry.importers.folder_inspection import CARD, SIDE_FILES
 
 _ADAPTER_SETTINGS = "adapter_config.json"
 _ADAPTER = frozenset((_ADAPTER_SETTINGS, "adapter_model.safetensors"))
-_WEIGHTS = re.compile(r"model(-\d{5}-of-\d{5})?\.safetensors")
+_WEIGHTS = re.compile(r"model(-(?P<number>\d{5})-of-(?P<count>\d{5}))?\.safetensors")
 _TEMPLATE = re.compile(r"additional_chat_templates/[\w.-]{1,100}\.jinja")
-_CARD = "README.md"
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle", ".msgpack", ".h5")
 _MOST_NAMES = 8
 
@@ -55,15 +56,39 @@ def choose(files: Collection[HubFile], repository: str, file: str = "") -> HubCh
         return _gguf(by_name, repository, file)
     names = set(by_name)
     if names >= _ADAPTER:
-        return HubChoice(tuple(by_name[name] for name in sorted(_ADAPTER | ({_CARD} & names))))
+        return HubChoice(tuple(by_name[name] for name in sorted(_ADAPTER | ({CARD} & names))))
     if any(_WEIGHTS.fullmatch(name) for name in names):
+        _check_shards(names, repository)
         taken = {name for name in names if _is_taken(name)}
         return HubChoice(tuple(by_name[name] for name in sorted(taken)))
     return _only_gguf(by_name, repository)
 
 
 def _is_taken(name: str) -> bool:
-    return name in SIDE_FILES or name == _CARD or any(kind.fullmatch(name) for kind in (_WEIGHTS, _TEMPLATE))
+    return name in SIDE_FILES or name == CARD or any(kind.fullmatch(name) for kind in (_WEIGHTS, _TEMPLATE))
+
+
+def _check_shards(names: Collection[str], repository: str) -> None:
+    """Raise InvalidArgument where the names alone tell that weights in several files are not all there."""
+    numbers: dict[str, set[int]] = defaultdict(set)
+    for name in names:
+        shard = _WEIGHTS.fullmatch(name)
+        if shard and shard["count"]:
+            numbers[shard["count"]].add(int(shard["number"]))
+    if SINGLE in names or not numbers:
+        return
+    missing = [] if INDEX in names else [INDEX]
+    for count, present in sorted(numbers.items()):
+        # Some tools count from 0.
+        first = min(1, *present)
+        due = range(first, first + int(count))
+        missing += [f"model-{number:05}-of-{count}.safetensors" for number in due if number not in present]
+    if missing:
+        raise InvalidArgument(
+            f"{repository} holds its weights in several files, of which some are missing: {_some(missing)}.",
+            "Choose another repository, or ask who keeps it for all files.",
+            field="source.hub_id",
+        )
 
 
 def _only_gguf(files: Mapping[str, HubFile], repository: str) -> HubChoice:
@@ -105,7 +130,8 @@ def _gguf(files: Mapping[str, HubFile], repository: str, file: str) -> HubChoice
             "Choose another file, or ask who keeps the repository for all parts.",
             field="source.hub_id",
         )
-    return HubChoice(tuple(files[part] for part in parts), parts[0])
+    card = [CARD] if CARD in files else []
+    return HubChoice(tuple(files[name] for name in (*parts, *card)), parts[0])
 
 
 def _first_part(name: str) -> str:

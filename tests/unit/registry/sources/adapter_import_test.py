@@ -1,13 +1,16 @@
 """Adapters made elsewhere find the weights that they are loaded on."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
-from services.chassis.errors import InvalidArgument
+from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.jobs import Job, JobState
 from services.registry.domain.model import ModelVersionKind
+from services.registry.domain.model_import import IMPORT_KIND
 from services.registry.jobs.adapter_base import AdapterBases
+from services.registry.usecases.version_use import JobUses
 from tests.unit.registry.model_folders import write_adapter, write_model
 from tests.unit.registry.sources.imports import Registry
 
@@ -117,9 +120,38 @@ async def test_an_adapter_that_does_not_fit_is_not_registered(
     assert (len(await registry.versions()), len(registry.kept()), registry.leftovers()) == (1, 1, [])
 
 
+@pytest.mark.parametrize("base", ["", "tiny@1"])
+async def test_the_base_of_a_running_import_is_in_use(registry: Registry, tmp_path: Path, base: str) -> None:
+    await registry.run("tiny", write_model(tmp_path / "base"))
+    registry.importer.entered.clear()
+    registry.importer.is_open.clear()
+    folder = write_adapter(tmp_path / "adapter", base_model_name_or_path="tiny")
+    running = asyncio.create_task(registry.run("drilled", folder, base))
+    await registry.importer.entered.wait()
+    uses = JobUses(registry.jobs, (IMPORT_KIND,))
+    users = await uses.users_of("tiny@1")
+    registry.importer.is_open.set()
+    assert users == [f"the import {(await running).job_id}"]
+    assert await uses.users_of("tiny@1") == []
+
+
+async def test_a_name_holds_versions_of_one_kind(registry: Registry, tmp_path: Path) -> None:
+    await registry.run("tiny", write_model(tmp_path / "base"))
+    folder = write_adapter(tmp_path / "adapter", base_model_name_or_path="tiny")
+    words = "The model tiny holds versions of kind base, not adapter. Choose another name."
+    # Without a base only the files tell what they are.
+    assert problem(await registry.run("tiny", folder)) == words
+    with pytest.raises(AlreadyExists, match="kind base, not adapter"):
+        await registry.run("tiny", folder, "tiny@1")
+    await registry.run("drilled", folder)
+    assert "kind adapter, not base" in problem(await registry.run("drilled", tmp_path / "base"))
+    assert "kind adapter, not base" in problem(await registry.run("drilled", write_model(tmp_path / "b", vocab_size=1)))
+    assert len(await registry.versions()) == 2
+
+
 async def test_full_weights_have_no_base_and_lie_in_a_folder_of_their_own(registry: Registry, tmp_path: Path) -> None:
     folder = write_model(tmp_path / "base")
     await registry.run("tiny", folder)
-    assert "Full weights have no base" in problem(await registry.run("tiny", folder, "tiny@1"))
+    assert "Full weights have no base" in problem(await registry.run("other", folder, "tiny@1"))
     write_adapter(folder)
     assert "adapter beside full weights" in problem(await registry.run("tiny", folder))

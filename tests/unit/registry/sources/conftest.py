@@ -41,5 +41,5 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     runner = JobRunner(jobs, owner="test", is_only_owner=True)
     runner.register(IMPORT_KIND, job.run, cleanup=job.clean_up)
     await runner.start()
-    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, sources), artifacts)
+    yield Registry(tmp_path, jobs, runner, models, importer, ImportUseCases(jobs, sources, models), artifacts)
     await runner.stop(5.0)

@@ -114,17 +114,27 @@ async def test_all_that_will_be_fetched_is_measured_before_the_first_byte(hub: H
     assert not [asked for asked in hub.server.requests if "/resolve/" in asked.path]
 
 
+async def test_the_licence_of_a_gguf_is_that_of_its_card(hub: Hub, tmp_path: Path) -> None:
+    card = b"---\nlicense: cc-by-nc-nd-4.0\n---\n# A model\n"
+    hub.repositories["lab/gguf"] = {"q4/m.gguf": b"GGUF", "README.md": card}
+    fetched = await fetch(hub, tmp_path / "fetched", "lab/gguf")
+    assert (fetched.path, fetched.licence) == (tmp_path / "fetched" / "q4" / "m.gguf", "cc-by-nc-nd-4.0")
+    assert any("forbids derivatives" in note for note in fetched.notes)
+
+
 def files(*names: str) -> list[HubFile]:
     return [HubFile(name, 1, "", "") for name in names]
 
 
+INDEX = "model.safetensors.index.json"
+FROM_ZERO = ("model-00000-of-00002.safetensors", "model-00001-of-00002.safetensors")
 SPLIT = tuple(f"q4/m-0000{number}-of-00003.gguf" for number in (1, 2, 3))
 
 
 @pytest.mark.parametrize(
     ("names", "file", "taken", "model"),
     [
-        (("m.gguf", "README.md"), "", ("m.gguf",), "m.gguf"),
+        (("m.gguf", "README.md"), "", ("m.gguf", "README.md"), "m.gguf"),
         (("a.gguf", "b.gguf"), "b.gguf", ("b.gguf",), "b.gguf"),
         (SPLIT, "", SPLIT, SPLIT[0]),
         ((*SPLIT, "b.gguf"), SPLIT[1], SPLIT, SPLIT[0]),
@@ -146,6 +156,8 @@ SPLIT = tuple(f"q4/m-0000{number}-of-00003.gguf" for number in (1, 2, 3))
             ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors", "model.safetensors.index.json"),
             "",
         ),
+        # Some tools count from 0.
+        ((*FROM_ZERO, INDEX), "", (*FROM_ZERO, INDEX), ""),
     ],
 )
 def test_of_a_repository_one_model_is_taken(
@@ -163,6 +175,8 @@ def test_of_a_repository_one_model_is_taken(
         (("a.gguf", "model.safetensors"), "model.safetensors", "no GGUF file 'model.safetensors'"),
         (SPLIT[1:], "", "missing: q4/m-00001-of-00003.gguf"),
         (("config.json", "pytorch_model.bin"), "", "can run code when it is loaded: pytorch_model.bin"),
+        (FROM_ZERO[1:], "", "some are missing: model.safetensors.index.json, model-00002-of-00002.safetensors"),
+        ((FROM_ZERO[0], INDEX), "", "some are missing: model-00001-of-00002.safetensors"),
         (("README.md",), "", "neither safetensors nor a GGUF file"),
     ],
 )

@@ -47,6 +47,8 @@ class Gate(FolderImporter):
         self.misfits: Callable[[Path], bool] = lambda _: False
 
     async def fits(self, base: Path, adapter: Path) -> None:
+        self.entered.set()
+        await self.is_open.wait()
         self.adapters.append(adapter)
         if self.misfits(base):
             raise InvalidArgument("Tensors have no place.")

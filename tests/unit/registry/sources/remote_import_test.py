@@ -1,8 +1,10 @@
 """Imports from an address or an upload, and what a job keeps of what it fetched."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import JobState
 from services.registry.domain.model_import import ImportSource, SourceKind
+from services.registry.downloads import transfer
 from services.registry.importers.workspace import Workspace
 from tests.unit.registry.model_folders import write_model
 from tests.unit.registry.sources.file_server import FileServer, serving_files
@@ -55,6 +58,27 @@ async def test_what_is_no_address_of_a_gguf_file_is_refused(registry: Registry, 
     with pytest.raises(InvalidArgument) as refusal:
         await registry.imports.create("", "tiny", ImportSource(SourceKind.URL, value))
     assert refusal.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (SourceKind.URL, "https://nowhere.example/m.gguf"),
+        (SourceKind.OLLAMA_TAG, "nowhere.example/lab/tiny:q4"),
+        (SourceKind.OCI_REFERENCE, "nowhere.example/lab/tiny:q4"),
+    ],
+)
+async def test_a_host_of_a_name_that_leads_nowhere_is_told(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, kind: SourceKind, value: str
+) -> None:
+    def unknown(host: str, *_: Any, **__: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, f"Name or service not known: {host}")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    monkeypatch.setattr(transfer, "_LAST_PAUSE_SECONDS", 0.001)
+    job = await registry.run_from(ImportSource(kind, value))
+    assert job.state is JobState.FAILED and job.error is not None and job.error.next_step
+    assert "The name nowhere.example leads nowhere" in job.error.problem
 
 
 async def test_what_was_fetched_outlives_the_process_but_not_the_import(
