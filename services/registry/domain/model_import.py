@@ -154,6 +154,7 @@ class InspectedSource:
         stamps: What tells whether a file changed since: device, inode, bytes, time of change in nanoseconds.
         notes: What a person should know of it, a sentence each.
         base: The model that an adapter says it was trained on; empty for full weights.
+        base_digest: Of that model's stored folder, where the adapter was exported with it; empty for none.
         licence: As its card or its header names it; empty for none.
         side_files: What is kept beside the model's own files, each under its name.
     """
@@ -166,6 +167,7 @@ class InspectedSource:
     base: str = ""
     licence: str = ""
     side_files: tuple[Path, ...] = ()
+    base_digest: str = ""
 
     def name_of(self, file: Path) -> str:
         """Return where a file lies in the source, which may be files instead of a folder."""

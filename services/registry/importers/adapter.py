@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from services.chassis.artifacts import Artifact
@@ -25,7 +26,7 @@ class AdapterImporter:
         answer = await ask_folder("adapter_source", path)
         files = tuple(path / name for name in sorted(answer["files"]))
         notes = (*left_aside(answer["left"]), *licence_notes(answer["licence"]))
-        return source_files.inspected(
+        source = source_files.inspected(
             path,
             files,
             sum(answer["files"].values()),
@@ -33,6 +34,7 @@ class AdapterImporter:
             base=plain(answer["base"]),
             licence=plain(answer["licence"]),
         )
+        return replace(source, base_digest=str(answer["base_digest"]))
 
     async def identify(self, source: InspectedSource, progress: Progress) -> Artifact:
         """Return URI, size and the digest of names and contents of the files that are taken."""

@@ -49,6 +49,8 @@ _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
 _FRONT_MATTER: Final = re.compile(r"---\s*\n(.*?)\n---", re.DOTALL)
 _LICENCE: Final = re.compile(r"^(license(?:_name|_link)?):[ \t]*([\w.:/\"' -]{1,200})$", re.MULTILINE)
 CARD: Final = "README.md"
+PROVENANCE: Final = "drillyard.json"
+_DIGEST: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _MAX_CARD: Final = 64 * 1024
 _MAX_BASE: Final = 400
 _MAX_TEXT_BYTES: Final = 64 * 1024**2
@@ -98,9 +100,10 @@ def inspect_adapter_source(folder: Path) -> dict[str, Any]:
         _check_file(folder / name, folder)
     config = read_json(folder / _ADAPTER[0])
     files = {name: (folder / name).stat().st_size for name in _ADAPTER}
-    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, CARD}]
+    left = [entry.name + "/" * entry.is_dir() for entry in entries if entry.name not in {*files, CARD, PROVENANCE}]
     base = str(config.get("base_model_name_or_path") or "")[:_MAX_BASE]
-    return {"files": files, "left": left, "licence": card_licence(folder), "base": base}
+    facts = {"licence": card_licence(folder), "base": base, "base_digest": _base_digest(folder)}
+    return {"files": files, "left": left, **facts}
 
 
 def inspect_full(folder: Path) -> dict[str, Any]:
@@ -129,6 +132,16 @@ def card_licence(folder: Path) -> str:
         front = _FRONT_MATTER.match(stream.read(_MAX_CARD))
     words = dict(_LICENCE.findall(front[1])) if front else {}
     return licence_text(*(words.get(f"license{part}", "").strip(" \"'") for part in ("", "_name", "_link")))
+
+
+def _base_digest(folder: Path) -> str:
+    """The digest of the base's folder that an exported adapter brings with it; empty for none."""
+    file = folder / PROVENANCE
+    if not file.exists():
+        return ""
+    _check_place(file, folder)
+    digest = str(read_json(file).get("base_digest") or "")
+    return digest if _DIGEST.fullmatch(digest) else ""
 
 
 def _templates(folder: Path) -> list[Path]:

@@ -15,6 +15,7 @@ from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, model_version_not_found
 from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest
+from services.registry.importers.folder_inspection import PROVENANCE
 from services.registry.ports import Artifacts, ModelStore, Workspace
 
 _PAGE = 500
@@ -63,6 +64,9 @@ class AdapterBases:
             return AdapterBase()
         if version_id:
             return AdapterBase(await self._named(version_id))
+        version = await self._matching(source.base_digest) if source.base_digest else None
+        if version is not None:
+            return AdapterBase(version, (f"Its base is {version.version_id}, by the digest in its {PROVENANCE}.",))
         version = await self._matching(source.base) if source.base else None
         if version is None:
             return await self._only_fitting(source)

@@ -12,7 +12,7 @@ from services.chassis.errors import InvalidArgument
 from services.chassis.wire.names import shown
 from services.lm.conversion.parts import part_files
 from services.lm.folders.weights import INDEX, SINGLE
-from services.registry.importers.folder_inspection import CARD, SIDE_FILES
+from services.registry.importers.folder_inspection import CARD, PROVENANCE, SIDE_FILES
 
 _ADAPTER_SETTINGS = "adapter_config.json"
 _ADAPTER = frozenset((_ADAPTER_SETTINGS, "adapter_model.safetensors"))
@@ -56,7 +56,7 @@ def choose(files: Collection[HubFile], repository: str, file: str = "") -> HubCh
         return _gguf(by_name, repository, file)
     names = set(by_name)
     if names >= _ADAPTER:
-        return HubChoice(tuple(by_name[name] for name in sorted(_ADAPTER | ({CARD} & names))))
+        return HubChoice(tuple(by_name[name] for name in sorted(_ADAPTER | ({CARD, PROVENANCE} & names))))
     if any(_WEIGHTS.fullmatch(name) for name in names):
         _check_shards(names, repository)
         taken = {name for name in names if _is_taken(name)}

@@ -9,12 +9,11 @@ from pathlib import Path
 from services.chassis.machine.files import write_atomically
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.model import ModelVersion
+from services.registry.importers.folder_inspection import PROVENANCE
 from services.registry.jobs.exporters.card import CARD, write_card
 from services.registry.jobs.exporters.conversion import convert, weights_of
 from services.registry.jobs.exporters.copying import copy_files
 from services.registry.ports import Progress
-
-PROVENANCE = "drillyard.json"
 
 
 class AdapterWriter:

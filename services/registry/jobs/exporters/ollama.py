@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from services.protocols.profile import get_profile
 from services.registry.domain.export import ExportSource, ExportSpec
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.importers.inspection import ask_folder
+from services.registry.jobs.exporters.card import write_card
 from services.registry.jobs.exporters.gguf import GgufWriter
 from services.registry.ollama.pulling import FACTS_FILE
 from services.registry.ollama.store import OllamaModel, config_of, write_store
@@ -62,7 +63,10 @@ class OllamaWriter:
         facts |= {"num_ctx": num_ctx, "licenses": pulled.get("licenses", ())}
         model = _model(source, folder / "model.gguf", facts, template)
         await asyncio.to_thread(write_store, out, source.spec.model_id, model)
-        return (*notes, *limits, *context_notes, *_renderer_notes(source, pulled, str(facts["architecture"])))
+        notes = (*notes, *limits, *context_notes, *_renderer_notes(source, pulled, str(facts["architecture"])))
+        announced = replace(source.spec, num_ctx=num_ctx, number_type=str(model.config["file_type"]))
+        await asyncio.to_thread(write_card, replace(source, spec=announced), out, notes=notes)
+        return notes
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from services.chassis.errors import AlreadyExists, InvalidArgument, PermissionDe
 from services.chassis.machine.guarded_http import open_client
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets
+from services.lm.conversion import card as cards
 from services.registry.domain.export import ExportForm, ExportSource, ExportSpec, resolved
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.publication import Package, check_kind
@@ -72,6 +73,9 @@ async def test_a_gguf_becomes_a_store_with_its_stops_and_context_and_goes_into_a
     out = tmp_path / "work" / "form"
     notes = await OllamaWriter(GgufWriter()).write(source, out, ignore)
     assert any("chat template" in note for note in notes)
+    card = cards.tested_card((out / "README.md").read_text(), "Measured as it is served.")
+    for words in ("an Ollama store", "stored as Q4_K_M", "a context of 512", *notes, "Measured as it is served."):
+        assert words in card
     assert (await FolderFacts().facts_of(out, ModelVersionKind.OLLAMA)).num_parameters == 8
     (manifest,) = (path for path in (out / "manifests").rglob("*") if path.is_file())
     document = json.loads(manifest.read_text())

@@ -1,6 +1,7 @@
 """Adapters made elsewhere find the weights that they are loaded on."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ async def test_an_adapter_becomes_a_version_made_from_its_base(registry: Registr
 _SETTINGS = "adapter_config.json"
 
 
-@pytest.mark.parametrize("words", ["tiny@1", "digest", "path"])
+@pytest.mark.parametrize("words", ["tiny@1", "digest", "path", "exported"])
 async def test_a_base_is_found_by_its_id_its_digest_and_where_it_came_from(
     registry: Registry, tmp_path: Path, words: str
 ) -> None:
@@ -50,8 +51,14 @@ async def test_a_base_is_found_by_its_id_its_digest_and_where_it_came_from(
     (folder / "config.json").write_text((folder / "config.json").read_text() + " ")
     await registry.run("tiny", folder)
     newest, oldest = await registry.versions()
-    name = {"digest": f"/data/trees/{oldest.artifact.digest[7:]}/files", "path": str(folder)}.get(words, words)
-    await registry.run("drilled", write_adapter(tmp_path / "adapter", base_model_name_or_path=name))
+    digest = oldest.artifact.digest
+    names = {"digest": f"/data/trees/{digest[7:]}/files", "path": str(folder), "exported": "tiny"}
+    adapter = write_adapter(tmp_path / "adapter", base_model_name_or_path=names.get(words, words))
+    if words == "exported":
+        (adapter / "drillyard.json").write_text(json.dumps({"base_digest": digest}))
+    job = await registry.run("drilled", adapter)
+    (note,) = (await registry.imports.resource.get(job.job_id)).notes
+    assert ("by the digest in its drillyard.json" in note) == (words == "exported")
     base = (await registry.versions())[0].base_model_version_id
     assert base == (newest if words == "path" else oldest).version_id
 

@@ -145,9 +145,9 @@ SPLIT = tuple(f"q4/m-0000{number}-of-00003.gguf" for number in (1, 2, 3))
             "",
         ),
         (
-            ("adapter_config.json", "adapter_model.safetensors", "tokenizer.json", "README.md", "optimizer.pt"),
+            ("adapter_config.json", "adapter_model.safetensors", "drillyard.json", "README.md", "optimizer.pt"),
             "",
-            ("README.md", "adapter_config.json", "adapter_model.safetensors"),
+            ("README.md", "adapter_config.json", "adapter_model.safetensors", "drillyard.json"),
             "",
         ),
         (
