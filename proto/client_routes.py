@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 ROUTES = Path(__file__).resolve().parents[1] / "ui"
+# Their routes are not below /api/v1.
+NO_API = ("login", "openai")
 # What the last words of an RPC's name add nothing to, behind its noun.
 PLAIN = ({"versions"}, {"version"}, {"item"}, {"items"}, set())
 
@@ -46,7 +48,7 @@ def nouns_of(rpcs: dict[str, Any]) -> dict[str, list[Method]]:
     """Return the methods of each noun."""
     nouns: dict[str, list[Method]] = defaultdict(list)
     for path in sorted(ROUTES.rglob("routes.py")):
-        if path.parent.name != "openai":
+        if path.parent.name not in NO_API:
             for method in methods_of(ast.parse(path.read_text(encoding="utf-8")), rpcs):
                 add(nouns[method.noun], method)
     return nouns
@@ -82,7 +84,7 @@ def own_method(function: ast.AsyncFunctionDef) -> Iterator[Method]:
         names = {item.arg for item in function.args.args}
         is_file = any(item.arg == "response_class" for item in decorator.keywords)
         kind = "download" if is_file else "upload" if "content" in names else "body" if "body" in names else "query"
-        if verb != "PUT":
+        if verb != "PUT" or kind == "body":
             sentence = " ".join((ast.get_docstring(function) or "").partition("\n\n")[0].split())
             yield method_of(f"{verb} {path}", function.name.split("_"), sentence, kind)
 
