@@ -180,10 +180,10 @@ def test_a_request_without_a_body_is_told_so() -> None:
 
 
 def test_every_error_class_has_one_http_status() -> None:
-    from services.chassis.errors import ERROR_CLASSES
+    from services.chassis.errors import ERROR_CLASSES, QuotaExceeded
     from ui.gateway.errors import STATUS_OF, Unauthenticated
 
-    assert set(STATUS_OF) == {*ERROR_CLASSES, Unauthenticated}
+    assert set(STATUS_OF) == {*ERROR_CLASSES, QuotaExceeded, Unauthenticated}
     assert all(status >= 400 for status in STATUS_OF.values())
 
 
