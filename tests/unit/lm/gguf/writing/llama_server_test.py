@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.real_model, pytest.mark.timeout(600)]
 
 NEW_TOKENS = 4
 PROMPTS = (
-    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad")),
+    *(f"The capital of {subject} is" for subject in ("France", "Peru", "Chad", "Japan", "Kenya", "Cuba")),
     *(
         "A river is",
         "def add_1(x):",
@@ -29,6 +29,13 @@ PROMPTS = (
         "<read_file>",
         "SELECT name FROM",
         '{"path": "src/',
+        "for i in range(",
+        "Dear Sir or Madam,",
+        "The opposite of hot is",
+        "import numpy as",
+        "<html><body>",
+        "Two plus two is",
+        "To be or not to",
     ),
 )
 QUESTION = [{"role": "user", "content": "What is the capital of France?"}]
