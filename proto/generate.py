@@ -65,7 +65,9 @@ def generate(target: Path) -> None:
             (folder / "py.typed").touch()
         # A process of its own, which imports the new stubs and none of before.
         script = [sys.executable, str(PROTO_ROOT / "generate_client.py"), scratch]
-        subprocess.run(script, env={**os.environ, "PYTHONPATH": scratch}, check=True)
+        # pip's own build environment is found by the same variable.
+        paths = os.pathsep.join(filter(None, (scratch, os.environ.get("PYTHONPATH"))))
+        subprocess.run(script, env={**os.environ, "PYTHONPATH": paths}, check=True)
         shutil.rmtree(target, ignore_errors=True)
         shutil.copytree(scratch, target)
 

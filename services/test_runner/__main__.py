@@ -123,7 +123,7 @@ async def wire(
 
 def _register_jobs(app: Application, settings: TestRunnerSettings, **adapters: Any) -> None:
     # With SQLite there is no other process to share runs with.
-    shared_by = None if app.database.is_sqlite else app.jobs.store
+    shared_by = app.jobs.store if settings.share_runs and not app.database.is_sqlite else None
     job = TestRunJob(**adapters, window_size=settings.window_size, shared_by=shared_by)
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
     if shared_by is not None:

@@ -18,9 +18,10 @@ from ui.test_runs.actions import newest_evaluation, read_transcript
 from ui.test_runs.transcripts import AnswerView, TranscriptView, VerdictRow, verdict_row
 
 MOST_RUNS = 8
-_WORDS = re.compile(r"\s+|\w+|[^\w\s]")
+# A blank by itself would stand in all places of both.
+_WORDS = re.compile(r"\s*\w+|\s*[^\w\s]|\s+")
 # What is longer is compared no further: the work grows with the square.
-_MOST_WORDS = 4000
+_MOST_WORDS = 800
 
 
 class Piece(NamedTuple):

@@ -119,8 +119,8 @@ def picked(event: gr.EventData) -> str:
 
 
 def query(request: gr.Request, name: str) -> str:
-    """Return a parameter of the page's address, or an empty text."""
-    return str(request.query_params.get(name, ""))[:200]
+    """Return a parameter of the page's address, eight ids at the most, or an empty text."""
+    return str(request.query_params.get(name, ""))[:400]
 
 
 def zone(request: gr.Request) -> str:

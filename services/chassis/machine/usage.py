@@ -21,6 +21,7 @@ from services.chassis.jobs.job import JOB_CALLER, OWNED_STATES, JobState
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.tables import JOBS, WORKSPACE_TOKENS
 from services.chassis.machine.caller import current_workspace
+from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND, SUBSCRIPTION_KIND
 from services.chassis.server import Server
 
 _SERVICE_NAME = "drillyard.usage.v1.UsageService"
@@ -78,7 +79,7 @@ class Usage(rpc.UsageServiceServicer):
             noted, self._noted = self._noted, Counter()
             try:
                 async with self._database.session() as session:
-                    for workspace_id, num_tokens in noted.items():
+                    for workspace_id, num_tokens in sorted(noted.items()):
                         await add_tokens(session, workspace_id, num_tokens)
             except BaseException:
                 self._noted.update(noted)
@@ -106,7 +107,9 @@ class Usage(rpc.UsageServiceServicer):
 
     async def _jobs_and_tokens(self) -> tuple[dict[str, int], dict[str, int]]:
         # Kinds and states are both named, so that an index leads past what has ended.
-        c, kinds = JOBS.c, sorted({*self._runner.kinds} - self.uncounted_kinds)
+        # What tells of jobs is work of the service, whosever the address is.
+        uncounted = self.uncounted_kinds | {DELIVERY_KIND, SUBSCRIPTION_KIND}
+        c, kinds = JOBS.c, sorted({*self._runner.kinds} - uncounted)
         unfinished = c.kind.in_(kinds) & c.state.in_(_UNFINISHED)
         own = unfinished & ~c.caller.startswith(JOB_CALLER)
         jobs = select(c.workspace_id, func.count()).where(own).group_by(c.workspace_id)

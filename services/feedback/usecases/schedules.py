@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, NotFound, ResourceExhausted
 from services.chassis.jobs import rules
-from services.chassis.machine.caller import current_workspace, refuse_beyond_quota
+from services.chassis.machine.caller import current_workspace, in_workspace, refuse_beyond_quota
 from services.chassis.wire import to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.feedback.domain.identifiers import derived_id
@@ -165,7 +165,8 @@ class ScheduleUseCases:
             return decided
 
         await self._parts.runs.add(schedule, run.scheduled_run_id, decide, since, None)
-        await self._parts.jobs.begin(run.scheduled_run_id)
+        with in_workspace(schedule.workspace_id):
+            await self._parts.jobs.begin(run.scheduled_run_id)
         return await self.get_run(run.scheduled_run_id)
 
     async def get_run(self, scheduled_run_id: str) -> ScheduledRun:
@@ -194,7 +195,8 @@ class ScheduleUseCases:
             raise FailedPrecondition(
                 f"The run {scheduled_run_id} has ended: {run.sentence}", "Nothing is left to cancel."
             )
-        await self._parts.jobs.begin(scheduled_run_id)
+        with in_workspace(run.workspace_id):
+            await self._parts.jobs.begin(scheduled_run_id)
         await self._parts.jobs.cancel(scheduled_run_id)
         return await self.get_run(scheduled_run_id)
 

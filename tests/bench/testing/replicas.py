@@ -93,6 +93,7 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measu
         await import_model(registry, folder / "tiny")
         suite = await add_suite(registry, folder, "roo_xml/small", core_cases(options.cases))
         settings = {"registry_address": registry.address, "num_threads": 1, "window_size": options.window_size}
+        settings["share_runs"] = True
         runners = []
         for core in cores:
             runner = start_service("test_runner", folder, database_url=url, idle_seconds=3600, **settings)

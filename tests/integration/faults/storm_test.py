@@ -22,7 +22,7 @@ def test_a_fault_point_is_at_a_function_that_is_there(name: str) -> None:
 
 
 def test_storms_ask_for_every_kind_of_job() -> None:
-    constant = re.compile(r"""^(?:\w+_)?KIND = "(\w+)"$""", re.MULTILINE)
+    constant = re.compile(r"""^(?:\w+_)?KIND(?:: Final)? = "(\w+)"$""", re.MULTILINE)
     sources = [path.read_text() for path in (ROOT / "services").rglob("*.py")]
     assert {name for source in sources for name in constant.findall(source)} == {*KINDS, *FOLLOWING}
 

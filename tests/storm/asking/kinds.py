@@ -100,4 +100,4 @@ KINDS: dict[str, Kind] = {
     )
 }
 # Kinds that nobody asks for: they follow from others, from the end of a job or from a run that replicas share.
-FOLLOWING = ("webhook_delivery", "test_run_share")
+FOLLOWING = ("webhook", "webhook_delivery", "test_run_share")

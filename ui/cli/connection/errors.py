@@ -31,4 +31,6 @@ class GatewayError(Exception):
     def may_pass(self) -> bool:
         """Whether the same request may succeed in a moment."""
         is_refusal = 400 <= self.status < 500
-        return self.status == _TOO_MANY_REQUESTS or (self.code in _PASSING and not is_refusal)
+        # A quota that is used up says no time.
+        is_busy = self.status == _TOO_MANY_REQUESTS and self.retry_after_seconds > 0
+        return is_busy or (self.code in _PASSING and not is_refusal)

@@ -69,10 +69,15 @@ class Endpoint(Generic[AnswerT]):
         """
         url = url_of_environment() if url is None else url
         parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+            # The error names no password that stands in it.
+            url = url.rpartition("@")[2]
             raise GatewayError("INVALID_ARGUMENT", f"{url!r} is not an HTTP address.", f"Give one like {DEFAULT_URL}.")
         self.url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
-        key = key_of_environment() if api_key is None else api_key
+        key = (key_of_environment() if api_key is None else api_key).strip()
+        if not (key.isascii() and key.isprintable()):
+            problem = "The API key has characters that none has."
+            raise GatewayError("INVALID_ARGUMENT", problem, "Copy it again from where it was made.")
         self._retry_seconds = self.RETRY_SECONDS if retry_seconds is None else retry_seconds
         # What the machine trusts, as OpenSSL's variables say; a proxy of the environment is for other hosts than this.
         self._options: Any = {
@@ -179,8 +184,11 @@ def target_of(path: str, query: Mapping[str, Any]) -> str:
 
 def refuse_problem(response: httpx2.Response) -> None:
     """Raise the error of an answer that is none; its content has been read."""
-    if response.status_code < 400:
+    if response.is_success:
         return
+    if response.has_redirect_location:
+        problem = f"{response.request.url.host} answers with a redirect to {response.headers['location'][:200]}."
+        raise GatewayError("FAILED_PRECONDITION", problem, "Name that address with --url.", response.status_code)
     try:
         body = response.json()
         wait = float(response.headers.get("retry-after", 0))

@@ -85,6 +85,8 @@ class Notices:
         """Store the deliveries that are due."""
         subscriptions = await self._subscriptions.all()
         if not subscriptions:
+            # An address that is added later is not told of what ended long before.
+            self._since = max(self._since, datetime.now(UTC) - _LATE)
             return
         for job in await self._ended_since(self._since):
             assert job.end_time is not None

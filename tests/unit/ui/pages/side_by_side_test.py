@@ -42,7 +42,8 @@ def test_where_runs_part_comes_first_and_what_all_answer_right_comes_last() -> N
 def test_an_answer_is_cut_where_it_differs_and_around_what_failed() -> None:
     pieces = pieces_of(_answer("read ", "b.txt now", " please"), "read a.txt now please")
     assert "".join(piece.text for piece in pieces) == "read b.txt now please"
-    assert [piece.text for piece in pieces if piece.is_other] == ["b"]
+    # With the blank before it.
+    assert [piece.text for piece in pieces if piece.is_other] == [" ", "b"]
     assert "".join(piece.text for piece in pieces if piece.is_failing) == "b.txt now"
     assert not any(piece.is_other for piece in pieces_of(_answer("same"), None))
     assert pieces_of(_answer(""), "x") == ()

@@ -19,6 +19,7 @@ from ui.gateway.errors import Unauthenticated, retry_headers, status_of
 from ui.shared.environment import render, stylesheet
 
 router = APIRouter(include_in_schema=False)
+_LONGEST_PLACE = 2000
 _LOGIN_COOKIE = "drillyard_login"
 # Of one address; a tenth of them at once.
 _FAILURES_PER_MINUTE = 60
@@ -146,6 +147,8 @@ def _failures_of(request: Request) -> CallRates:
 def _form(request: Request, place: str, error: ServiceError | None = None) -> HTMLResponse:
     # Relative, since a proxy may show the gateway below any path.
     root = "../" * (request.url.path.removeprefix(request.scope.get("root_path", "")).count("/") - 1)
+    # What is kept of a stranger's words is short.
+    place = place if len(place) <= _LONGEST_PLACE else "/"
     page = _page(root, place, str(error or ""), access_of(request).provider is not None)
     headers = {"Cache-Control": "no-store", **(retry_headers(error) if error else {})}
     return HTMLResponse(page, status_of(error) if error else 200, headers)
