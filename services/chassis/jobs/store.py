@@ -60,6 +60,11 @@ class JobStore(JobRequests):
             if not is_hopeless:
                 return change.job
 
+    async def has_claimable(self, kinds: Sequence[str]) -> bool:
+        """Return whether a job waits, or has lost its holder, so that a claim would take it."""
+        async with self._writing() as ledger:
+            return await ledger.next_claimable(kinds, await ledger.lease_clock(), excluding=()) is not None
+
     async def renew(self, job_id: str, epoch: int, lease_seconds: float, *, worked_seconds: float | None = None) -> Job:
         """Prolong the lease and return the job as it is now, with any request to cancel or pause.
 

@@ -222,6 +222,9 @@ class RunAttempt:
                     await asyncio.to_thread(session.restart)
                 await self._progress.restarted()
             return
+        if self._windows.is_help:
+            # That these cases, and not this machine, break a worker is for the process to find that holds the run.
+            raise FailedPrecondition(f"{fault} The run is left to others.", "Look at this replica's memory and device.")
         if not result.is_loaded and (self._spec.endpoint is None or self._record.num_generated_tokens == 0):
             raise _cannot_begin(fault, self._spec)
         # A server that is away is away for each of its cases, and where time is over there is none to look for.

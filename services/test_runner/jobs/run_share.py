@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 
@@ -18,6 +19,11 @@ from services.test_runner.telemetry import TestRunnerTelemetry
 
 # A run that was cancelled, or has failed, is worked on for so long at the most.
 _LOOK_SECONDS = 1.0
+# The run waits for a window that is claimed. A replica that loads for longer helps another run.
+_PREPARE_SECONDS = 120.0
+# Who cannot help asks the next, and stays away for so long that it is another, where there is one.
+_TURN_SECONDS = 2.0
+_MOST_INVITATIONS = 8
 _log = structlog.get_logger()
 
 
@@ -40,25 +46,40 @@ class RunShareJob:
 
     async def __call__(self, context: JobContext) -> Json:
         """Work until no window is left to take, or the run is paused or has ended."""
-        run_id = context.job.spec["test_run_id"]
+        run_id, order = context.job.spec["test_run_id"], context.job.spec
         run, record = await self._run(run_id), await self._store.get_run(run_id)
         if run is None or record is None:
             return {}
-        work = asyncio.create_task(self._answer(context, run, record))
+        spec = from_document(TestRunSpec, run.spec)
+        invitations = Invitations(self._jobs, run_id, epoch=order["epoch"], number=order["number"])
+        share = self._share(context, record, spec, invitations)
+        attempt = RunAttempt(context, spec, share, store=self._store, backend=self._backend, telemetry=self._telemetry)
+        work = asyncio.create_task(attempt.run(_nothing))
         try:
-            while not work.done():
-                await asyncio.wait({work}, timeout=_LOOK_SECONDS)
-                if not work.done() and await self._run(run_id) is None:
-                    return {}
-            work.result()
+            await self._watch(work, run_id, share)
         except (DatabaseAway, DatabaseFull, LeaseOver):
             raise
         except ServiceError as error:
             _log.warning("run_share_left", test_run_id=run_id, reason=str(error))
+            if order["number"] < _MOST_INVITATIONS and await self._run(run_id):
+                await invitations.send()
+                await asyncio.sleep(_TURN_SECONDS)
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
         return {}
+
+    async def _watch(self, work: asyncio.Task[RunRecord], run_id: str, share: RunShare) -> None:
+        """Return once the work is done, its run has ended, or has waited for long enough for a model to be loaded."""
+        end = time.monotonic() + _PREPARE_SECONDS
+        while not work.done():
+            await asyncio.wait({work}, timeout=_LOOK_SECONDS)
+            if not work.done() and await self._run(run_id) is None:
+                return
+            if not share.is_prepared and time.monotonic() > end and not work.done():
+                _log.warning("run_share_left", test_run_id=run_id, reason="The model is not loaded yet.")
+                return
+        work.result()
 
     async def _run(self, run_id: str) -> Job | None:
         """Return the run's job while it is worked on."""
@@ -68,20 +89,10 @@ class RunShareJob:
             return None
         return job if job.state in (JobState.RUNNING, JobState.PAUSING) else None
 
-    async def _answer(self, context: JobContext, run: Job, record: RunRecord) -> None:
-        spec = from_document(TestRunSpec, run.spec)
-        order = context.job.spec
-        invitations = Invitations(self._jobs, run.job_id, epoch=order["epoch"], number=order["number"])
-        share = RunShare(
-            self._store,
-            record,
-            spec,
-            hold=Hold(context.job.job_id, context.epoch),
-            invitations=invitations,
-            case_of=CaseReader(self._registry, record.inputs).case_of,
-        )
-        attempt = RunAttempt(context, spec, share, store=self._store, backend=self._backend, telemetry=self._telemetry)
-        await attempt.run(_nothing)
+    def _share(self, context: JobContext, record: RunRecord, spec: TestRunSpec, invitations: Invitations) -> RunShare:
+        hold = Hold(context.job.job_id, context.epoch)
+        case_of = CaseReader(self._registry, record.inputs).case_of
+        return RunShare(self._store, record, spec, hold=hold, invitations=invitations, case_of=case_of)
 
 
 async def _nothing() -> None:

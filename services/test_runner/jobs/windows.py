@@ -34,11 +34,13 @@ class Windows(Protocol):
         record: the run as it was last read.
         is_shared: whether other processes may work on the run too.
         others_work: whether they do, so that they may leave something.
+        is_help: whether another process holds the run, which decides what becomes of cases that break a worker here.
     """
 
     record: RunRecord
     is_shared: bool
     others_work: bool
+    is_help: bool
 
     @property
     def first_sequence(self) -> int:
@@ -61,7 +63,7 @@ class Windows(Protocol):
 class WholeRun:
     """All that is left of a run, for a process that works on it alone."""
 
-    is_shared = others_work = False
+    is_shared = others_work = is_help = False
 
     def __init__(self, store: RunStore, record: RunRecord, spec: TestRunSpec, *, epoch: int, case_of: CaseOf) -> None:
         self.record = record
@@ -125,8 +127,8 @@ class Invitations:
         await self._jobs.create(SHARE_KIND, f"{run_id}/{name}", spec, job_id=f"{run_id}-share-{name}")
 
     async def is_place_wanted(self) -> bool:
-        """Return whether a run waits for a process that works on none."""
-        return bool(await self._jobs.queued_since([KIND]))
+        """Return whether a run waits for a process that works on none, or has lost the one that it had."""
+        return await self._jobs.has_claimable([KIND])
 
 
 class SharedRun:
@@ -136,7 +138,7 @@ class SharedRun:
     sequences that they would have. Others are invited once the model is loaded and what generates is fixed.
     """
 
-    is_shared = True
+    is_shared, is_help = True, False
 
     def __init__(
         self,
@@ -184,7 +186,13 @@ class SharedRun:
 
 
 class RunShare(SharedRun):
-    """Windows of a run that another process holds. They are left to others where what generates here differs."""
+    """Windows of a run that another process holds. They are left to others where what generates here differs.
+
+    Attributes:
+        is_prepared: Whether what generates is there.
+    """
+
+    is_help, is_prepared = True, False
 
     async def take(self, num_places: int) -> Entries:
         """Return the cases of the next window; none once a run waits for the place that this share takes."""
@@ -206,6 +214,7 @@ class RunShare(SharedRun):
                 "What generates here is not what generated the first window.",
                 "Give all replicas the same image and the same kind of machine.",
             )
+        self.is_prepared = True
         await super().prepared(environment)
 
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+import pytest
+
 from services.chassis.jobs import Job, JobState
 from services.protocols.profile import get_profile
-from services.test_runner.domain import SHARE_KIND, Environment, Transcript
+from services.test_runner.domain import KIND, SHARE_KIND, Environment, Transcript
+from services.test_runner.jobs import run_share
+from services.test_runner.ports import BackendFaultError, GenerationEvent, Workload
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
@@ -171,13 +175,16 @@ async def test_a_cancelled_run_stops_those_who_share_it() -> None:
     assert [job for job in (await first.jobs.list(SHARE_KIND))[0] if job.spec["test_run_id"] == run_id] == []
 
 
-async def test_a_replica_that_would_answer_by_other_means_leaves_the_run_to_the_others() -> None:
+async def test_a_replica_that_would_answer_by_other_means_leaves_the_run_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(run_share, "_TURN_SECONDS", 0.0)
     goes_on = asyncio.Event()
     first, run_id = await held_run(goes_on)
     second = first.restart(FakeBackend(environment=Environment("float32", 7)), "second")
 
     async def second_has_left() -> bool:
-        return second.backend.num_closed == 1 and not second.runner.running
+        return second.backend.num_closed == run_share._MOST_INVITATIONS and not second.runner.running
 
     async with at_work(first, second):
         await until(second_has_left)
@@ -187,7 +194,68 @@ async def test_a_replica_that_would_answer_by_other_means_leaves_the_run_to_the_
     assert answers(await first.transcripts(run_id)) == await answers_of_one()
 
 
-async def test_a_run_that_waits_goes_before_a_share() -> None:
+async def test_who_cannot_help_asks_the_next() -> None:
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(FakeBackend(environment=Environment("float32", 7)), "second")
+    third = first.restart(FakeBackend(), "third")
+
+    async def third_has_helped() -> bool:
+        return bool(await first.store.stored_cases(run_id))
+
+    async with at_work(first, second, third):
+        await until(third_has_helped)
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+
+
+async def test_a_replica_whose_workers_die_leaves_no_case_unanswered() -> None:
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+
+    def die(_call: int, place: int) -> None:
+        if place == 1:
+            raise BackendFaultError("The worker was killed.")
+
+    second = first.restart(FakeBackend(before=die), "second")
+
+    async def second_has_left() -> bool:
+        return second.backend.num_closed > 1
+
+    async with at_work(first, second):
+        await until(second_has_left)
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+
+
+class LoadingBackend(FakeBackend):
+    """A backend whose model is never there."""
+
+    async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
+        self.reached.set()
+        await asyncio.Event().wait()
+        async for event in super().generate(workload):
+            yield event
+
+
+async def test_a_replica_that_loads_for_too_long_gives_its_window_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run_share, "_LOOK_SECONDS", 0.02)
+    monkeypatch.setattr(run_share, "_PREPARE_SECONDS", 0.1)
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(LoadingBackend(), "second")
+    async with at_work(first, second):
+        await second.backend.reached.wait()
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+    assert len(first.backend.workloads) == NUM_WINDOWS
+    assert answers(await first.transcripts(run_id)) == await answers_of_one()
+
+
+@pytest.mark.parametrize("has_lost_its_holder", [False, True])
+async def test_a_run_that_waits_goes_before_a_share(has_lost_its_holder: bool) -> None:
     goes_on, others = asyncio.Event(), asyncio.Event()
     first, run_id = await held_run(goes_on)
     second = first.restart(window_held_until(others), "second")
@@ -198,6 +266,9 @@ async def test_a_run_that_waits_goes_before_a_share() -> None:
     async with at_work(first, second):
         await until(second_works)
         later = (await first.usecases.create("later", SPEC)).job.job_id
+        if has_lost_its_holder:
+            assert await first.jobs.claim([KIND], "a replica that dies", 0.01)
+            await asyncio.sleep(0.02)
         others.set()
         assert (await ended(first, later)).state is JobState.SUCCEEDED
         # The share had one window, and the whole later run came before the next.
