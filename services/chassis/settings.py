@@ -210,6 +210,13 @@ class ServiceSettings(BaseSettings):
             raise ValueError("it is smtps://host or smtp://host; a password is a secret, whose name SMTP_SECRET has")
         return url
 
+    @field_validator("mail_from")
+    @classmethod
+    def _be_a_mail_address(cls, address: str) -> str:
+        if address and not _MAIL_ADDRESS.fullmatch(address):
+            raise ValueError("it is one address without a name, such as drillyard@example.org")
+        return address
+
     @field_validator("webhooks")
     @classmethod
     def _be_different(cls, webhooks: tuple[Webhook, ...]) -> tuple[Webhook, ...]:

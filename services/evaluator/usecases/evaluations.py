@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.jobs import Job, JobResource, JobStore, Json
+from services.chassis.machine.caller import used_up
 from services.chassis.wire import from_document, to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.evaluator.domain.evaluation import KIND, EvaluationRecord
@@ -65,12 +66,16 @@ class EvaluationUseCases:
             InvalidArgument: No run is named, or the grader's settings are not ones.
             NotFound: There is no such run, or no such version of a model that grades.
             FailedPrecondition: The run's protocol is unknown to this release.
+            QuotaExceeded: A model would grade, and the workspace's tokens are used up.
             AlreadyExists: The request_id was used for another run or grader.
         """
         if not 0 < len(test_run_id) <= _MAX_ID_LENGTH:
             raise InvalidArgument("test_run_id is empty or too long.", "Name a test run.", field="test_run_id")
         spec: Json = {"test_run_id": test_run_id}
-        if grader is not None:
+        if grader is None:
+            # Rules of the protocol cost no tokens.
+            used_up.set("")
+        else:
             _check_grader(grader)
             self._models.open(grader)
             if not grader.base_url:

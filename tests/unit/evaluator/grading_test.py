@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, QuotaExceeded
 from services.chassis.jobs import JobState
+from services.chassis.machine.caller import used_up
 from services.evaluator.domain.evaluation import KIND
 from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
 from services.evaluator.domain.verdict import Verdict, VerdictFilter
@@ -254,3 +255,12 @@ async def test_a_model_of_the_registry_that_is_not_there_is_refused_at_once() ->
     with pytest.raises(NotFound, match="tyni@1"):
         await bench.evaluations.create("r", "run-1", ModelGrader("", "tyni@1"))
     assert (await bench.evaluations.create("r", "run-1", ModelGrader("", "tiny@1"))).record.grader is not None
+
+
+async def test_rules_judge_where_tokens_are_used_up_and_a_model_does_not() -> None:
+    bench, run = Bench(), subject("run-1")
+    bench.runs.add(run)
+    used_up.set("All 1,000 tokens of this month are used.\nAsk an admin.")
+    with pytest.raises(QuotaExceeded, match="All 1,000 tokens"):
+        await bench.evaluations.create("graded", run.test_run_id, GRADER)
+    assert (await bench.evaluations.create("by rules", run.test_run_id)).job.job_id

@@ -104,6 +104,7 @@ class AsyncGateway(Endpoint[Awaitable[Document]]):
         return stream, await anext(stream, None)
 
     async def _stream(self, path: str, reader: EventReader) -> AsyncGenerator[Event]:
+        reader.begin()
         request = Request("GET", target_of(path, {"after_sequence": reader.after_sequence}))
         async with self._answered(request) as response:
             async for line in response.aiter_lines():

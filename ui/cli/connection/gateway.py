@@ -110,6 +110,7 @@ class Gateway(Endpoint[Document]):
         return stream, next(stream, None)
 
     def _stream(self, path: str, reader: EventReader) -> Generator[Event]:
+        reader.begin()
         with self._answered(Request("GET", target_of(path, {"after_sequence": reader.after_sequence}))) as response:
             for line in response.iter_lines():
                 if event := reader.read(line):

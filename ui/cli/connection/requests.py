@@ -148,6 +148,10 @@ class EventReader:
         self._type = "message"
         self._lines: list[str] = []
 
+    def begin(self) -> None:
+        """Forget the half of an event with which a stream broke off."""
+        self._type, self._lines = "message", []
+
     def read(self, line: str) -> Event | None:
         """Take the next line, and return the event that ends with it.
 

@@ -16,8 +16,8 @@
   const text = (element) => (element ? element.textContent.replace(/\s+/g, ' ').trim() : '');
   // No spreadsheet shall run what a model wrote as a formula.
   const cell = (value) => {
-    const safe = /^[=+\-@\t\r]/.test(value) && !/^[+-]?[\d.,]+( ?%)?$/.test(value) ? `'${value}` : value;
-    return /[",\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+    const safe = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20\t\r]/.test(value) && !/^[+-]?[\d.,]+( ?%)?$/.test(value) ? `'${value}` : value;
+    return /[",;\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   const csv = (rows) => rows.map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n';
   const bars = (list) => [...list.querySelectorAll(':scope > .name')].map((name) => {

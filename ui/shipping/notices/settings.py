@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
@@ -19,6 +20,8 @@ from ui.shipping.notices.actions import (
     try_subscription,
 )
 
+# The page has more to show.
+_SECONDS = 2.0
 _EVENTS = (
     ("job", "every end"),
     ("job.failed", "failures"),
@@ -31,10 +34,13 @@ async def notices_section(clients: Clients, secret: str) -> str:
     """Return the section; `secret` is that of the address that was just added."""
     subscriptions, deliveries, problems = [], [], []
     try:
-        subscriptions = list((await read_subscriptions(clients)).subscriptions)
-        deliveries = list((await read_deliveries(clients)).deliveries)
+        async with asyncio.timeout(_SECONDS):
+            told, done = await asyncio.gather(read_subscriptions(clients), read_deliveries(clients))
+        subscriptions, deliveries = list(told.subscriptions), list(done.deliveries)
     except ServiceError as error:
         problems.append(str(error))
+    except TimeoutError:
+        problems.append("A service does not say whom it tells. Load the page again in a while.")
     return render(
         "notices/settings",
         secret=secret,

@@ -12,6 +12,7 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 from drillyard.notice.v1 import notice_service_pb2 as pb
+from pydantic import ValidationError
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, PermissionDenied
@@ -214,6 +215,12 @@ def test_no_header_is_made_by_what_is_told() -> None:
 async def test_what_is_no_address_is_refused(url: str) -> None:
     with pytest.raises(InvalidArgument):
         await Trainer("127.0.0.1:25").add(url)
+
+
+def test_mail_comes_from_one_address_without_a_name() -> None:
+    assert ServiceSettings(mail_from="drillyard@example.org").mail_from
+    with pytest.raises(ValidationError, match="one address without a name"):
+        ServiceSettings(mail_from="Drillyard <drillyard@example.org>")
 
 
 async def test_mail_needs_a_server_and_a_webhook_what_signs_it(tmp_path: Path) -> None:

@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
 from drillyard import AsyncClient, Client, GatewayError
 from drillyard.job.v1.job_pb2 import JOB_STATE_SUCCEEDED
 
+from ui.cli.connection import Gateway
 from ui.gateway.access.rules import ROUTES, rules_of
 
 AWAY = {"code": "UNAVAILABLE", "problem": "The trainer is away.", "next_step": "Wait."}
@@ -67,6 +69,16 @@ def says(status: int, body: Any, **headers: str) -> Callable[[BaseHTTPRequestHan
         handler.wfile.write(content)
 
     return answer
+
+
+def tells_half(handler: BaseHTTPRequestHandler) -> None:
+    """Begin an event, and break off in the middle of it."""
+    handler.send_response(200)
+    handler.send_header("transfer-encoding", "chunked")
+    handler.end_headers()
+    text = 'event: state\r\ndata: {"job_id": "r1",\r\n'
+    handler.wfile.write(f"{len(text):x}\r\n{text}\r\n".encode())
+    handler.close_connection = True
 
 
 def tells(*sequences: int, state: str = "JOB_STATE_RUNNING", breaks: bool = False) -> Any:
@@ -121,14 +133,44 @@ def test_a_create_is_repeated_by_its_request_id_and_nothing_else_is(script: Scri
     assert (caught.value.status, caught.value.code, caught.value.next_step) == (503, "UNAVAILABLE", "Wait.")
 
 
+def test_a_used_up_quota_and_a_redirect_are_told_at_once(script: Script, tmp_path: Path) -> None:
+    script.answers = [says(429, {**AWAY, "code": "RESOURCE_EXHAUSTED", "problem": "All of 1 jobs are used."})] * 2
+    with pytest.raises(GatewayError, match="All of 1 jobs are used"):
+        next(both(script.url, lambda one: one.test_runs.create(model_version_id="m")))
+    assert len(script.requests) == 1
+    script.answers = [says(301, {}, location="https://lab.example/api/v1/test-runs/r1")] * 3
+    uses: list[Callable[[Any], Any]] = [
+        lambda gateway: gateway.get("/test-runs/r1"),
+        lambda gateway: list(gateway.events("/test-runs/r1/events")),
+        lambda gateway: gateway.download("/test-runs/r1", tmp_path / "out"),
+    ]
+    with Gateway(script.url, "") as gateway:
+        for use in uses:
+            with pytest.raises(GatewayError, match="redirect to https:") as caught:
+                use(gateway)
+            assert caught.value.code == "FAILED_PRECONDITION"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["dk_\n_secret", "dk_é_secret"])
+def test_no_error_holds_a_key_or_a_password(key: str) -> None:
+    with pytest.raises(GatewayError, match="characters that none has") as caught:
+        Client("http://127.0.0.1:9", key)
+    assert "secret" not in str(caught.value)
+    with pytest.raises(GatewayError, match="is not an HTTP address") as caught:
+        Client("http://ann:secret@127.0.0.1:9", "")
+    assert "secret" not in str(caught.value)
+
+
 def test_a_watch_goes_on_where_the_line_broke_and_ends_with_the_job(script: Script) -> None:
     ended = tells(3, state="JOB_STATE_SUCCEEDED")
-    script.answers = [tells(1, 2, breaks=True), says(503, AWAY), ended, tells(1), tells(2, breaks=True), ended]
+    script.answers = [tells(1, 2, breaks=True), says(503, AWAY), ended]
+    script.answers += [tells(1), tells(2, breaks=True), tells_half, ended]
     expected = [[1, 2, 3]] * 2
     watched = both(script.url, lambda one: one.test_runs.watch("r1"))
     assert [[told.event.sequence for told in events] for events in watched] == expected
     places = [path.rpartition("=")[2] for _, path, _ in script.requests]
-    assert places == ["0", "2", "2", "0", "1", "2"]
+    assert places == ["0", "2", "2", "0", "1", "2", "2"]
 
 
 def test_a_list_goes_over_its_pages(script: Script) -> None:

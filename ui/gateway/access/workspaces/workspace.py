@@ -26,8 +26,8 @@ USES: Mapping[str, frozenset[Resource]] = {
     "CreateDatasetImport": _KEPT_JOB,
     "CreateDatasetVersion": _FILE,
     "CreateDeployment": _NOTHING,
-    # Each run brings one along.
-    "CreateEvaluation": _NOTHING,
+    # Each run brings one along; a model that grades writes tokens.
+    "CreateEvaluation": frozenset({Resource.TOKENS}),
     "CreateExport": _KEPT_JOB,
     "CreateFeedbackImport": _JOB,
     "CreateFeedbackItem": _NOTHING,

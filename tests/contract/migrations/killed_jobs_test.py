@@ -1,7 +1,7 @@
 """Databases that the services of 28 November 2026 left when they were killed at work, in the hands of this release.
 
-Each `.sql` is such a database. A run of four cases had stored a window of two, its evaluation had judged these two, and
-a loop waited for a run of its own.
+Each file in `killed` is such a database. An evaluation had judged the first two of four transcripts, and a loop waited for
+a run of its own.
 """
 
 from __future__ import annotations
@@ -19,10 +19,7 @@ from services.evaluator.store.sql import MIGRATIONS as EVALUATOR_MIGRATIONS
 from services.evaluator.store.sql import SqlEvaluationStore
 from services.feedback.domain.loop import loop_of
 from services.feedback.store.jobs import MIGRATIONS as FEEDBACK_MIGRATIONS
-from services.test_runner.store.sql import MIGRATIONS as TEST_RUNNER_MIGRATIONS
-from services.test_runner.store.sql import SqlRunStore
 from tests.unit.evaluator import bench as evaluator
-from tests.unit.test_runner import bench as test_runner
 
 RUN, EVALUATION = "run-1c6c7e280b3a4358", "eval-5b48cb428e6944d8"
 LOOP, RUN_OF_LOOP = "loop-8affa2c448a3852bcd41", "run-a79383dcea864113"
@@ -33,26 +30,12 @@ async def left_by(service: str, migrations: Path, folder: Path) -> AsyncIterator
     """Yield what an earlier release of a service left, brought to the schema of this one."""
     file = folder / "state.db"
     connection = sqlite3.connect(file)
-    connection.executescript(Path(__file__).with_name(f"{service}.sql").read_text())
+    connection.executescript((Path(__file__).parent / "killed" / f"{service}.sql").read_text())
     connection.close()
     database = Database.open(f"sqlite+aiosqlite:///{file}")
     await migrate(database, migrations)
     yield database
     await database.close()
-
-
-async def test_a_run_goes_on_after_its_last_window(tmp_path: Path) -> None:
-    async with left_by("test_runner", TEST_RUNNER_MIGRATIONS, tmp_path) as database:
-        backend, store = test_runner.FakeBackend(), SqlRunStore(database)
-        cases = test_runner.CASES[:4]
-        bench = test_runner.Bench(backend, jobs=SqlJobStore(database), store=store, cases=cases)
-        bench.registry.suite_version_id = "roo_xml/small@1"
-        before = await bench.transcripts(RUN)
-        job = await bench.work(RUN)
-        assert (job.state, job.attempt, job.error) == (JobState.SUCCEEDED, 2, None)
-        after = await bench.transcripts(RUN)
-        assert (after[:2], [item.sequence for item in after]) == (before, [1, 2, 3, 4])
-        assert len(backend.workloads[0].prompts) == 2
 
 
 async def test_an_evaluation_goes_on_after_its_last_verdict(tmp_path: Path) -> None:
