@@ -1,7 +1,7 @@
 """Databases that the services of 28 November 2026 left when they were killed at work, in the hands of this release.
 
-Each file in `killed` is such a database. An evaluation had judged the first two of four transcripts, and a loop waited for
-a run of its own.
+Each file in `killed` is such a database. An evaluation had judged the first two of four transcripts, and a loop
+waited for a run of its own.
 """
 
 from __future__ import annotations
