@@ -26,43 +26,50 @@ def build(cache: ServiceCache) -> None:
     with gr.Row(equal_height=False):
         with gr.Column(scale=8, min_width=520):
             models = parts.area("models", waits=True)
+            model = parts.area("model")
         with gr.Column(scale=4, min_width=300):
             message, imports = import_box.build(cache)
             box.build(cache, chosen)
-    areas = [models, imports]
+    areas = [models, model, imports]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    parts.keep_fresh(cache, page.refresh, [chosen, shown], [*areas, shown], on_load=True)
-    models.select(page.choose, [chosen, shown], [chosen, message, *areas, shown], **quiet)
+    loaded = parts.root().load(page.open, None, [chosen], **quiet)
+    parts.keep_fresh(cache, page.refresh, [chosen, shown], [*areas, shown])
+    opened = models.select(parts.picked, None, [chosen], **quiet)
+    deleted = model.select(page.delete, [chosen], [chosen, message], **quiet)
+    for event in (loaded, opened, deleted):
+        event.then(page.refresh, [chosen, shown], [*areas, shown], **quiet)
 
 
 class _Page:
     def __init__(self, cache: ServiceCache) -> None:
         self._cache = cache
 
+    def open(self, request: gr.Request) -> str:
+        return parts.query(request, "model")
+
     async def refresh(self, chosen: str, shown: dict[str, int]) -> list[Any]:
         models = await html_or_notice(self._models(chosen))
+        model = await html_or_notice(self._model(chosen))
         imports = await html_or_notice(self._imports())
-        return [*parts.changed(shown, models=models, imports=imports), shown]
+        return [*parts.changed(shown, models=models, model=model, imports=imports), shown]
 
-    async def choose(self, chosen: str, shown: dict[str, int], event: gr.EventData) -> list[Any]:
-        """Open the version that was clicked, or delete the one that is open."""
-        message = gr.skip()
-        if parts.picked(event) != "delete":
-            chosen = parts.picked(event)
-        else:
-            request = DeleteModelVersionRequest(model_version_id=chosen)
-            try:
-                await deleting(lambda clients: clients.registry.DeleteModelVersion)(self._cache.clients, request)
-                chosen, message = "", done_notice(f"{chosen} is deleted.", tone="warn")
-                self._cache.forget()
-            except ServiceError as error:
-                message = notice(error)
-        return [chosen, message, *await self.refresh(chosen, shown)]
+    async def delete(self, chosen: str) -> list[str]:
+        """Delete the version that is open."""
+        request = DeleteModelVersionRequest(model_version_id=chosen)
+        try:
+            await deleting(lambda clients: clients.registry.DeleteModelVersion)(self._cache.clients, request)
+        except ServiceError as error:
+            return [chosen, notice(error)]
+        self._cache.forget()
+        return ["", done_notice(f"{chosen} is deleted.", tone="warn")]
 
     async def _models(self, chosen: str) -> str:
-        models = await self._cache.read(read_models)
+        return render("models/models", models=await self._cache.read(read_models), picked=chosen)
+
+    async def _model(self, chosen: str) -> str:
+        models = await self._cache.read(read_models) if chosen else ()
         model = next((each for each in models if each.model_version_id == chosen), None)
-        return render("models/models", models=models, picked=chosen, lineage=_lineage(model) if model else ())
+        return render("models/model", one=model, lineage=_lineage(model) if model else ())
 
     async def _imports(self) -> str:
         return render("models/imports", imports=await self._cache.read(read_imports))

@@ -1,4 +1,4 @@
-"""Starting and reading exports and publications."""
+"""Starting, reading and cancelling exports and publications."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Literal, TypeAlias
 
-from drillyard.registry.v1.export_pb2 import CreateExportRequest, ExportSpec, ListExportsRequest
-from drillyard.registry.v1.publication_pb2 import CreatePublicationRequest, ListPublicationsRequest, PublicationSpec
+from drillyard.registry.v1.export_pb2 import CancelExportRequest, CreateExportRequest, ExportSpec, ListExportsRequest
+from drillyard.registry.v1.publication_pb2 import (
+    CancelPublicationRequest,
+    CreatePublicationRequest,
+    ListPublicationsRequest,
+    PublicationSpec,
+)
 from google.protobuf.json_format import ParseDict
 
 from ui.gateway.clients import Clients
@@ -20,10 +25,10 @@ _NUM_LOOKED_THROUGH = 50
 Noun: TypeAlias = Literal["model_version_id", "dataset_version_id"]
 
 
-async def read_shipping(clients: Clients) -> list[ShippingView]:
-    """Return the newest exports, and publications of models."""
+async def read_exports(clients: Clients) -> list[ShippingView]:
+    """Return the newest exports."""
     exports = await clients.registry.ListExports(ListExportsRequest(page_size=_NUM_RECENT))
-    return [*map(export_view, exports.exports), *await read_publications(clients, "model_version_id")]
+    return list(map(export_view, exports.exports))
 
 
 async def read_publications(clients: Clients, noun: Noun) -> list[ShippingView]:
@@ -63,3 +68,14 @@ async def start_publication(
     fields = {**version, "destination": place}
     request = CreatePublicationRequest(spec=ParseDict(fields, PublicationSpec()))
     return publication_view((await clients.registry.CreatePublication(request)).publication)
+
+
+async def cancel_export(clients: Clients, export_id: str) -> ShippingView:
+    """Cancel an export; nothing of it becomes visible."""
+    return export_view((await clients.registry.CancelExport(CancelExportRequest(export_id=export_id))).export)
+
+
+async def cancel_publication(clients: Clients, publication_id: str) -> ShippingView:
+    """Cancel a publication; nothing of it becomes visible."""
+    request = CancelPublicationRequest(publication_id=publication_id)
+    return publication_view((await clients.registry.CancelPublication(request)).publication)

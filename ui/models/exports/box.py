@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import gradio as gr
 
 from services.chassis.errors import InvalidArgument, ServiceError
-from ui.models.exports.actions import read_shipping, start_export, start_publication
+from ui.gateway.clients import Clients
+from ui.models.exports.actions import (
+    Noun,
+    cancel_export,
+    cancel_publication,
+    read_exports,
+    read_publications,
+    start_export,
+    start_publication,
+)
 from ui.models.exports.forms import CHOICES
+from ui.models.exports.views import ShippingView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
+
+PUBLICATION = "The publication of {} to {}"
 
 
 def build(cache: ServiceCache, chosen: gr.State) -> None:
@@ -34,11 +47,13 @@ def build(cache: ServiceCache, chosen: gr.State) -> None:
         places = "Such as hf:owner/name, ollama:name, folder:/path, oci:host/repository:tag."
         publish, fields = publishing("ship", places)
         message = parts.area("ship-message")
-    shipping = parts.area("shipping")
+    exports, publications = parts.area("exports"), parts.area("publications")
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    parts.keep_fresh(cache, box.refresh, [shown], [shipping, shown], on_load=True)
+    parts.keep_fresh(cache, box.refresh, [shown], [exports, publications, shown], on_load=True)
     export.click(box.export, [chosen, form, name], [message], **quiet)
     publish.click(box.publish, [chosen, *fields], [message], **quiet)
+    exports.select(box.cancel_export, None, [message], **quiet)
+    publications.select(box.cancel_publication, None, [message], **quiet)
 
 
 def publishing(form: str, places: str) -> tuple[gr.Button, list[Any]]:
@@ -56,8 +71,9 @@ class _Box:
         self._cache = cache
 
     async def refresh(self, shown: dict[str, int]) -> list[Any]:
-        shipping = await html_or_notice(self._shipping())
-        return [*parts.changed(shown, shipping=shipping), shown]
+        exports = await html_or_notice(self._exports())
+        publications = await html_or_notice(publications_html(self._cache, "model_version_id"))
+        return [*parts.changed(shown, exports=exports, publications=publications), shown]
 
     async def export(self, chosen: str, form: str, name: str) -> str:
         try:
@@ -83,10 +99,31 @@ class _Box:
         self._cache.forget()
         return done_notice(f"The publication of {chosen} to {begun.target} has begun.")
 
-    async def _shipping(self) -> str:
-        return render(
-            "models/exports", title="Exports and publications", shipping=await self._cache.read(read_shipping)
-        )
+    async def cancel_export(self, event: gr.EventData) -> str:
+        return await cancelled(self._cache, cancel_export, event, "The export of {} as {}")
+
+    async def cancel_publication(self, event: gr.EventData) -> str:
+        return await cancelled(self._cache, cancel_publication, event, PUBLICATION)
+
+    async def _exports(self) -> str:
+        return render("models/exports", title="Exports", shipping=await self._cache.read(read_exports))
+
+
+async def publications_html(cache: ServiceCache, noun: Noun) -> str:
+    """Return the list of publications of models or of datasets."""
+    return render("models/exports", title="Publications", shipping=await cache.read(read_publications, noun))
+
+
+async def cancelled(
+    cache: ServiceCache, cancel: Callable[[Clients, str], Awaitable[ShippingView]], event: gr.EventData, name: str
+) -> str:
+    """Cancel the job whose button was clicked, and say so; `name` is its name with places for version and target."""
+    try:
+        job = await cancel(cache.clients, parts.picked(event))
+    except ServiceError as error:
+        return notice(error)
+    cache.forget()
+    return done_notice(f"{name.format(job.version_id, job.target)} is cancelled.", tone="warn")
 
 
 def check_chosen(chosen: str) -> None:

@@ -7,11 +7,10 @@ from typing import Any
 import gradio as gr
 
 from services.chassis.errors import ServiceError
-from ui.models.exports.actions import read_publications, start_publication
-from ui.models.exports.box import check_chosen, publishing
+from ui.models.exports.actions import cancel_publication, start_publication
+from ui.models.exports.box import PUBLICATION, cancelled, check_chosen, publications_html, publishing
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, notice
-from ui.shared.environment import render
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _FORMS = (("Parquet", "PARQUET"), ("JSON lines, rows as they are", "ROWS"), ("JSON lines, OpenAI's form", "MESSAGES"))
@@ -29,14 +28,15 @@ class PublishBox:
         self.publications = parts.area("dataset-publications")
 
     def wire(self, chosen: gr.State, refresh: Any, seen: list[Any], areas: list[Any]) -> None:
-        """Connect the button; `chosen` holds the id of the version that is open."""
+        """Connect the buttons; `chosen` holds the id of the version that is open."""
         published = self._publish.click(self.publish, [chosen, self._form, *self._fields], [self._message], **_QUIET)
-        published.then(refresh, seen, areas, **_QUIET)
+        ended = self.publications.select(self.cancel, None, [self._message], **_QUIET)
+        for event in (published, ended):
+            event.then(refresh, seen, areas, **_QUIET)
 
     async def html(self) -> str:
         """Return the list of publications."""
-        publications = await self._cache.read(read_publications, "dataset_version_id")
-        return render("models/exports", title="Publications", shipping=publications)
+        return await publications_html(self._cache, "dataset_version_id")
 
     async def publish(self, chosen: str, form: str, place: str, secret: str, replace: bool) -> str:
         """Start to publish the version that is open."""
@@ -50,3 +50,7 @@ class PublishBox:
             return notice(error, "dataset-publish")
         self._cache.forget()
         return done_notice(f"The publication of {chosen} to {begun.target} has begun.")
+
+    async def cancel(self, event: gr.EventData) -> str:
+        """Cancel the publication whose button was clicked."""
+        return await cancelled(self._cache, cancel_publication, event, PUBLICATION)

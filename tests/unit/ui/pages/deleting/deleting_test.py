@@ -11,6 +11,8 @@ from drillyard.feedback.v1.loop_pb2 import ListLoopsResponse, Loop, Round
 from drillyard.registry.v1.dataset_pb2 import DatasetVersion
 
 from tests.unit.ui.pages.deleting.dependants_test import clients
+from ui.gateway.access.caller import Scope
+from ui.gateway.access.events import EVENTS
 from ui.models.page import _Page as ModelsPage
 from ui.shared.cache import ServiceCache
 from ui.shared.environment import render
@@ -59,11 +61,11 @@ def click(value: str) -> gr.EventData:
 
 async def test_a_model_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:
     page = ModelsPage(cache_of(services))
-    chosen, message, *_ = await page.choose("m@1", {}, click("delete"))
+    chosen, message = await page.delete("m@1")
     assert (chosen, services.registry.deleted) == ("m@1", []) and "the test run run-1" in message
-    chosen, message, *_ = await page.choose("m@9", {}, click("delete"))
+    chosen, message = await page.delete("m@9")
     assert (chosen, services.registry.deleted) == ("", ["m@9"]) and "m@9 is deleted" in message
-    assert (await page.choose("m@1", {}, click("m@7")))[0] == "m@7"
+    assert EVENTS["ui.models.page:_Page.delete"] is Scope.TRAIN
 
 
 async def test_a_suite_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:
