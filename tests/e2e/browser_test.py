@@ -115,6 +115,9 @@ def test_a_model_is_imported_tested_and_read(page: Page, url: str, tiny_model: P
     page.locator("#import-upload input[webkitdirectory]").set_input_files(tiny_model)
     expect(page.locator("#import-message")).to_contain_text("The import of tiny has begun.")
     expect(page.locator("#models")).to_contain_text("tiny@1")
+    page.locator("#models").get_by_role("button", name="tiny@1").click()
+    expect(page.locator("#lineage").get_by_role("link", name="tiny@1")).to_have_attribute("aria-current", "true")
+    assert page.url.endswith("?model=tiny%401")
     page.locator("#models").get_by_role("link", name="Test").first.click()
 
     expect(page.locator("#test-model input")).to_have_value("tiny@1")
@@ -361,7 +364,7 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     "path",
     [
         "/",
-        "/models",
+        "/models?model=tiny@1",
         "/doctor",
         "/test-suites",
         "/test-runs",

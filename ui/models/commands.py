@@ -13,7 +13,7 @@ from ui.cli.options import Common, command, listing
 from ui.cli.output import connected, print_facts, print_table, show
 from ui.models.exports.commands import export_model, push_version
 from ui.models.import_commands import add_import_commands
-from ui.shared.words import kind_text
+from ui.shared.words import kind_text, percent_text
 
 app = typer.Typer(help="List, show and import models.")
 
@@ -38,6 +38,17 @@ def show_model(
         show(model_version, as_json=common.as_json, table=lambda: print_facts(model_version))
 
 
+@command(app, "lineage")
+def show_lineage(
+    model_version_id: Annotated[str, typer.Argument(help="A version, or a model for its newest.")],
+    common: Common,
+) -> None:
+    """Show what a version was made from and what was made of it, with what each learned and how well it does."""
+    with connected(common) as gateway:
+        lineage = gateway.get(f"/model-versions/{model_version_id}/lineage")
+        show(lineage, as_json=common.as_json, table=lambda: _print_lineage(lineage))
+
+
 add_delete_command(app, "/model-versions", "Delete a version such as small@2 that nothing is made of or refers to.")
 
 
@@ -56,6 +67,24 @@ def collect(
 add_import_commands(app)
 command(app, "export")(export_model)
 command(app, "push")(push_version)
+
+
+def _print_lineage(lineage: Document) -> None:
+    depths: dict[str, int] = {}
+    rows = []
+    for node in lineage["nodes"]:
+        version = node["model_version"]
+        name = version["model_version_id"]
+        depths[name] = depths.get(node["made_from"], -1) + 1
+        rates = (
+            f"{one['test_suite_version_id']} {percent_text(one['conforming_rate'])}" for one in node["evaluations"]
+        )
+        branch = "  " * depths[name] + ("└ " if depths[name] else "")
+        rows.append((f"{branch}{name}", kind_text(version["kind"]), node["dataset_version_id"], ", ".join(rates)))
+    columns = ("version", "kind", "learned", "conforming")
+    print_table(f"Lineage of {lineage['model_version_id']}", columns, rows, empty="")
+    if lineage["num_hidden"]:
+        print(f"{lineage['num_hidden']} more are left out.")
 
 
 def _print_garbage(garbage: list[Document], *, dry_run: bool) -> None:

@@ -11,6 +11,7 @@ from services.chassis.errors import ServiceError
 from ui.models import import_box
 from ui.models.actions import read_imports, read_models
 from ui.models.exports import box
+from ui.models.lineage import read_lineage
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
@@ -27,10 +28,11 @@ def build(cache: ServiceCache) -> None:
         with gr.Column(scale=8, min_width=520):
             models = parts.area("models", waits=True)
             model = parts.area("model")
+            lineage = parts.area("lineage")
         with gr.Column(scale=4, min_width=300):
             message, imports = import_box.build(cache)
             box.build(cache, chosen)
-    areas = [models, model, imports]
+    areas = [models, model, imports, lineage]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [chosen], **quiet)
     parts.keep_fresh(cache, page.refresh, [chosen, shown], [*areas, shown])
@@ -51,7 +53,15 @@ class _Page:
         models = await html_or_notice(self._models(chosen))
         model = await html_or_notice(self._model(chosen))
         imports = await html_or_notice(self._imports())
-        return [*parts.changed(shown, models=models, model=model, imports=imports), shown]
+        # A graph is read from many places: again when another version is open, or there are others.
+        lineage, drawn = gr.skip(), hash((chosen, models))
+        if shown.get("lineage") != drawn:
+            try:
+                lineage = await self._lineage(chosen)
+                shown["lineage"] = drawn
+            except ServiceError as error:
+                lineage = notice(error)
+        return [*parts.changed(shown, models=models, model=model, imports=imports), lineage, shown]
 
     async def delete(self, chosen: str) -> list[str]:
         """Delete the version that is open."""
@@ -69,13 +79,16 @@ class _Page:
     async def _model(self, chosen: str) -> str:
         models = await self._cache.read(read_models) if chosen else ()
         model = next((each for each in models if each.model_version_id == chosen), None)
-        return render("models/model", one=model, lineage=_lineage(model) if model else ())
+        return render("models/model", one=model, facts=_facts(model) if model else ())
+
+    async def _lineage(self, chosen: str) -> str:
+        return render("models/lineage", one=await self._cache.read(read_lineage, chosen)) if chosen else ""
 
     async def _imports(self) -> str:
         return render("models/imports", imports=await self._cache.read(read_imports))
 
 
-def _lineage(model_version: ModelVersionView) -> list[tuple[str, str]]:
+def _facts(model_version: ModelVersionView) -> list[tuple[str, str]]:
     facts = (
         ("made from", model_version.base_model_version_id),
         ("made by", model_version.produced_by),

@@ -8,9 +8,10 @@ from fastapi import Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from ui.models.garbage import collect_versions
+from ui.models.lineage import lineage_document, read_lineage
 from ui.models.model_uploads import ModelUploads, UploadFile
 from ui.shared.dependants import deleting
-from ui.shared.documents import Document
+from ui.shared.documents import ClientsOf, Document
 from ui.shared.rpc import RpcRouter
 
 router = RpcRouter(tags=["models"])
@@ -28,6 +29,14 @@ router.rpc(
     "Delete one model version; refused while a version, a run, a training job or a loop is made of it or refers to it.",
     action=deleting(lambda clients: clients.registry.DeleteModelVersion),
 )
+
+
+@router.get("/model-versions/{model_version_id}/lineage")
+async def get_lineage(clients: ClientsOf, model_version_id: str) -> Document:
+    """Return what a version was made from and what was made of it, with datasets and rates; a model's id its newest."""
+    return lineage_document(await read_lineage(clients, model_version_id))
+
+
 router.rpc(
     "POST /model-versions/garbage-collection",
     "storage.CollectGarbage",

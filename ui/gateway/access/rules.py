@@ -82,6 +82,7 @@ ROUTES: Mapping[str, str] = {
     "/api/v1/model-versions": "GET read",
     "/api/v1/model-versions/garbage-collection": "POST admin",
     "/api/v1/model-versions/{model_version_id}": "GET read, DELETE train",
+    "/api/v1/model-versions/{model_version_id}/lineage": "GET read",
     "/api/v1/models": "GET read",
     "/api/v1/models/{model_id}": "GET read",
     "/api/v1/models/{model_version_id}/diagnosis": "POST test",

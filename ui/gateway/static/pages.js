@@ -30,7 +30,8 @@
       return [['name', 'value', 'chart'], ...bars(one).map((bar) => [bar.name, bar.value, bar.track.getAttribute('aria-label') || ''])];
     }
     const points = one.dataset.points.trim().split(/\s+/).map((point) => point.split(','));
-    return [['step', one.dataset.name, 'job'].slice(0, points[0].length), ...points];
+    const names = one.dataset.columns ? one.dataset.columns.split(',') : ['step', one.dataset.name, 'job'];
+    return [names.slice(0, points[0].length), ...points];
   };
 
   const KEPT = ['fill', 'fill-opacity', 'stroke', 'stroke-width', 'stroke-linejoin', 'stroke-dasharray', 'font', 'opacity'];
