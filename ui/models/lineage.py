@@ -26,7 +26,8 @@ _TRAINED = "training_job:"
 _MOST_NODES = 60
 _NUM_EVALUATIONS = 500
 # Of the drawing, in its own units.
-_WIDTH, _HEIGHT, _GAP, _ROW, _MARGIN = 210, 78, 46, 94, 4
+NODE_SIZE = _WIDTH, _HEIGHT = 210, 78
+_GAP, _ROW, _MARGIN = 46, 94, 4
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,6 @@ class Lineage:
     model_version_id: str
     nodes: tuple[Node, ...]
     num_hidden: int
-    node_width: int = _WIDTH
-    node_height: int = _HEIGHT
 
     @property
     def edges(self) -> list[tuple[Node, Node]]:

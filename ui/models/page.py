@@ -11,7 +11,7 @@ from services.chassis.errors import ServiceError
 from ui.models import import_box
 from ui.models.actions import read_imports, read_models
 from ui.models.exports import box
-from ui.models.lineage import read_lineage
+from ui.models.lineage import NODE_SIZE, read_lineage
 from ui.models.views import ModelVersionView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
@@ -82,7 +82,9 @@ class _Page:
         return render("models/model", one=model, facts=_facts(model) if model else ())
 
     async def _lineage(self, chosen: str) -> str:
-        return render("models/lineage", one=await self._cache.read(read_lineage, chosen)) if chosen else ""
+        if not chosen:
+            return ""
+        return render("models/lineage", one=await self._cache.read(read_lineage, chosen), node_size=NODE_SIZE)
 
     async def _imports(self) -> str:
         return render("models/imports", imports=await self._cache.read(read_imports))

@@ -9,7 +9,7 @@ from drillyard.registry.v1.model_pb2 import MODEL_VERSION_KIND_ADAPTER, ModelVer
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
-from ui.models.lineage import lineage_document, lineage_of
+from ui.models.lineage import NODE_SIZE, lineage_document, lineage_of
 from ui.shared.environment import render
 
 
@@ -45,7 +45,7 @@ def test_a_version_stands_between_its_ancestors_and_what_was_made_of_it() -> Non
         ("a@2", "a@3"),
         ("a@2", "c@1"),
     ]
-    html = render("models/lineage", one=lineage)
+    html = render("models/lineage", one=lineage, node_size=NODE_SIZE)
     assert "training-jobs?job=train-1" in html and "datasets?dataset=d%401" in html and html.count("node now") == 1
     assert "50 % on s@1" in html and "run-0.9" not in html and "run-0.1" not in html
     node = lineage_document(lineage)["nodes"][2]
