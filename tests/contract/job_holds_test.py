@@ -19,15 +19,15 @@ from services.chassis.jobs import (
     JobState,
     JobStore,
     Json,
-    MemoryJobStore,
     SqlJobStore,
     attempt,
-    memory_store,
     sql_store,
 )
 from services.chassis.jobs.convert import job_to_proto
 from tests.contract.conftest import OpenDatabase
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs import memory_store
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 LEASE = 30.0
 SPEC = {"n": 1}

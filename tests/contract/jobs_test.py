@@ -9,9 +9,10 @@ from sqlalchemy import text
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from services.chassis.jobs import Job, JobError, JobState, JobStore, Json, MemoryJobStore, SqlJobStore, watch
+from services.chassis.jobs import Job, JobError, JobState, JobStore, Json, SqlJobStore, watch
 from tests.contract.conftest import OpenDatabase
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 LEASE = 30.0
 

@@ -14,11 +14,12 @@ from sqlalchemy import event
 
 from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.errors import DatabaseAway, QuotaExceeded
-from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import JobContext, JobRunner, JobState, Json, SqlJobStore
 from services.chassis.machine.caller import current_caller, current_workspace, used_up
 from services.chassis.machine.usage import Usage, add_tokens
 from tests.contract.conftest import OpenDatabase
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -3,7 +3,6 @@
 from services.chassis.jobs.attempt import Function
 from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
-from services.chassis.jobs.memory_store import MemoryJobStore
 from services.chassis.jobs.resource import JobResource
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.sql_store import SqlJobStore, append_events, fence
@@ -13,10 +12,6 @@ from services.chassis.jobs.tables import (
     add_worked_seconds,
     add_workspaces,
     create_job_tables,
-    drop_holds,
-    drop_job_tables,
-    drop_worked_seconds,
-    drop_workspaces,
     live_epochs,
 )
 from services.chassis.jobs.watch import watch
@@ -33,17 +28,12 @@ __all__ = [
     "JobState",
     "JobStore",
     "Json",
-    "MemoryJobStore",
     "SqlJobStore",
     "add_holds",
     "add_worked_seconds",
     "add_workspaces",
     "append_events",
     "create_job_tables",
-    "drop_holds",
-    "drop_job_tables",
-    "drop_worked_seconds",
-    "drop_workspaces",
     "fence",
     "live_epochs",
     "watch",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Protocol
 
 from sqlalchemy import (
     JSON,
@@ -29,15 +28,6 @@ from services.chassis.database.lease import boot_seconds
 from services.chassis.jobs.job import OWNED_STATES
 
 METADATA = MetaData()
-
-
-class Bound(Protocol):
-    """What `alembic.op` is here."""
-
-    def get_bind(self) -> Connection:
-        """Return the connection of the migration."""
-
-
 _JSON = JSON(none_as_null=True)
 _TIME = DateTime(timezone=True)
 
@@ -95,17 +85,17 @@ WORKSPACE_TOKENS = Table(
 )
 
 
-def create_job_tables(op: Bound) -> None:
+def create_job_tables() -> None:
     """Create the job tables; for the first revision of a service's migrations.
 
     A later form comes as a function of its own, for a later revision, which leaves out what a new database has.
     """
-    METADATA.create_all(op.get_bind(), tables=[JOBS, JOB_EVENTS], checkfirst=False)
+    METADATA.create_all(_bind(), tables=[JOBS, JOB_EVENTS], checkfirst=False)
 
 
-def add_holds(op: Bound) -> None:
+def add_holds() -> None:
     """Add to the jobs what tells whether their holders made progress, and the index of their list."""
-    connection = op.get_bind()
+    connection = _bind()
     columns = {column["name"] for column in inspect(connection).get_columns("jobs")}
     for name, kind, default in (("num_barren_holds", "INTEGER", "0"), ("furthest", "JSON", "{}")):
         if name not in columns:
@@ -113,28 +103,16 @@ def add_holds(op: Bound) -> None:
     connection.execute(text("CREATE INDEX IF NOT EXISTS ix_jobs_kind_ordinal ON jobs (kind, ordinal)"))
 
 
-def drop_holds(op: Bound) -> None:
-    """Drop what `add_holds` made."""
-    op.get_bind().execute(text("DROP INDEX ix_jobs_kind_ordinal"))
-    for name in ("num_barren_holds", "furthest"):
-        op.get_bind().execute(text(f"ALTER TABLE jobs DROP COLUMN {name}"))
-
-
-def add_worked_seconds(op: Bound) -> None:
+def add_worked_seconds() -> None:
     """Add to the jobs for how long they were worked on; nothing is known of those that ended before."""
-    connection = op.get_bind()
+    connection = _bind()
     if "worked_seconds" not in {column["name"] for column in inspect(connection).get_columns("jobs")}:
         connection.execute(text("ALTER TABLE jobs ADD COLUMN worked_seconds FLOAT"))
 
 
-def drop_worked_seconds(op: Bound) -> None:
-    """Drop what `add_worked_seconds` made."""
-    op.get_bind().execute(text("ALTER TABLE jobs DROP COLUMN worked_seconds"))
-
-
-def add_workspaces(op: Bound) -> None:
+def add_workspaces() -> None:
     """Add to the jobs whose they are, and the table of tokens; jobs of before belong to the default workspace."""
-    connection = op.get_bind()
+    connection = _bind()
     columns = {column["name"] for column in inspect(connection).get_columns("jobs")}
     for name, default in (("workspace_id", "default"), ("caller", "")):
         if name not in columns:
@@ -142,16 +120,11 @@ def add_workspaces(op: Bound) -> None:
     WORKSPACE_TOKENS.create(connection, checkfirst=True)
 
 
-def drop_workspaces(op: Bound) -> None:
-    """Drop what `add_workspaces` made."""
-    WORKSPACE_TOKENS.drop(op.get_bind())
-    for name in ("caller", "workspace_id"):
-        op.get_bind().execute(text(f"ALTER TABLE jobs DROP COLUMN {name}"))
+def _bind() -> Connection:
+    # Alembic costs a service memory and a part of its start; only a migration needs it.
+    from alembic import op
 
-
-def drop_job_tables(op: Bound) -> None:
-    """Drop what `create_job_tables` made."""
-    METADATA.drop_all(op.get_bind(), tables=[JOB_EVENTS, JOBS], checkfirst=False)
+    return op.get_bind()
 
 
 async def database_clock(session: AsyncSession) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
-from services.chassis.jobs import JobRunner, MemoryJobStore
+from services.chassis.jobs import JobRunner
 from services.chassis.wire import from_document
 from services.feedback.convert.items import page_to_proto
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuildSpec, build_of
@@ -35,6 +35,7 @@ from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import Case, case_to_document
 from services.protocols.profile import get_profile
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 PROFILE = get_profile("roo_xml")
 NUM_CASES = 2000

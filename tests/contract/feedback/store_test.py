@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
-from services.chassis.jobs import JobState, JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import JobState, JobStore, SqlJobStore
 from services.chassis.wire import from_document
 from services.feedback.decisions.decision import DecisionChange, TrainingMethod
 from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_state
@@ -20,6 +20,7 @@ from services.feedback.domain.work import SuiteVersion
 from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
 from services.feedback.store.loop_answers import SqlLoopAnswers
 from tests.contract.conftest import OpenDatabase
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from tests.unit.feedback.bench import MemoryAnswers
 
 KINDS = ("memory", "sqlite", "postgresql")

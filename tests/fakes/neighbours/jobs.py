@@ -10,9 +10,10 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from services.chassis.jobs import Job, JobContext, JobRunner, Json, MemoryJobStore, watch
+from services.chassis.jobs import Job, JobContext, JobRunner, Json, watch
 from services.chassis.jobs.convert import job_to_proto, watch_response
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
 class Gate:

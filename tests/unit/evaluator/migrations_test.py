@@ -9,7 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, MetaData, inspect, text
+from sqlalchemy import Connection, MetaData, text
 
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
@@ -35,12 +35,12 @@ async def test_migrations_and_tables_agree(tmp_path: Path) -> None:
     await database.close()
 
 
-def step(connection: Connection, name: str, *, up: bool) -> None:
-    """Go one revision up to `name`, or down from it."""
+def step(connection: Connection, name: str) -> None:
+    """Go one revision up to `name`."""
     script = ScriptDirectory(str(MIGRATIONS), version_locations=[str(MIGRATIONS)])
     module = script.get_revision(name).module
     with Operations.context(MigrationContext.configure(connection)):
-        module.upgrade() if up else module.downgrade()
+        module.upgrade()
 
 
 async def test_evaluations_of_an_earlier_release_stay_readable(tmp_path: Path) -> None:
@@ -55,7 +55,7 @@ async def test_evaluations_of_an_earlier_release_stay_readable(tmp_path: Path) -
     rows = [(1, True, "", [passed]), (2, False, "unclosed", [passed, failed])]
     async with database.session() as session:
         connection = await session.connection()
-        await connection.run_sync(step, "0001_evaluations", up=True)
+        await connection.run_sync(step, "0001_evaluations")
         await session.execute(
             text("INSERT INTO evaluations VALUES (1, 'eval-1', 'run-1', :subject, 'sha256:j', 2)"),
             {"subject": json.dumps(subject)},
@@ -69,7 +69,7 @@ async def test_evaluations_of_an_earlier_release_stay_readable(tmp_path: Path) -
                 {"sequence": sequence, "case": f"c{sequence}", "conforming": conforming, "cause": cause,
                  "layers": json.dumps(layers)},
             )  # fmt: skip
-        await connection.run_sync(step, "0002_metrics", up=True)
+        await connection.run_sync(step, "0002_metrics")
     store = SqlEvaluationStore(database)
     record = await store.get_evaluation("eval-1")
     assert record is not None and record.subject.endpoint is None and record.totals is None
@@ -86,7 +86,7 @@ async def test_figures_that_counted_cases_without_an_answer_are_made_again(tmp_p
     async with database.session() as session:
         connection = await session.connection()
         for name in ("0001_evaluations", "0002_metrics"):
-            await connection.run_sync(step, name, up=True)
+            await connection.run_sync(step, name)
         for place, cause in enumerate(("backend_fault", "no_call"), 1):
             await session.execute(
                 text(
@@ -102,24 +102,7 @@ async def test_figures_that_counted_cases_without_an_answer_are_made_again(tmp_p
                     f"VALUES ('eval-{place}', 1, 't', 'c', 0, 'read_file', 'read', 0, 0, 0, '{cause}', '', '[]')"
                 )
             )
-        await connection.run_sync(step, "0003_unanswered", up=True)
+        await connection.run_sync(step, "0003_unanswered")
         rows = await session.execute(text("SELECT evaluation_id FROM evaluations WHERE metrics IS NULL"))
         assert rows.scalars().all() == ["eval-1"]
-    await database.close()
-
-
-async def test_the_second_migration_can_be_taken_back(tmp_path: Path) -> None:
-    database = Database.open(f"sqlite+aiosqlite:///{tmp_path}/state.db")
-
-    def columns(connection: Connection) -> set[str]:
-        return {column["name"] for column in inspect(connection).get_columns("verdicts")}
-
-    async with database.session() as session:
-        connection = await session.connection()
-        await connection.run_sync(step, "0001_evaluations", up=True)
-        before = await connection.run_sync(columns)
-        await connection.run_sync(step, "0002_metrics", up=True)
-        assert await connection.run_sync(columns) > before
-        await connection.run_sync(step, "0002_metrics", up=False)
-        assert await connection.run_sync(columns) == before
     await database.close()

@@ -14,7 +14,7 @@ from drillyard.registry.v1 import export_pb2
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.channel import open_channel
-from services.chassis.jobs import Job, JobRunner, Json, MemoryJobStore
+from services.chassis.jobs import Job, JobRunner, Json
 from services.chassis.wire import from_document
 from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.exports import GrpcExports
@@ -33,6 +33,7 @@ from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from tests.unit.feedback.decisions.evidence import Evidence
 
 # A bound for what hangs, not for a slow machine.

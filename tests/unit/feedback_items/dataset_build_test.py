@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
-from services.chassis.jobs import JobContext, JobRunner, JobState, Json, MemoryJobStore
+from services.chassis.jobs import JobContext, JobRunner, JobState, Json
 from services.chassis.wire import from_document
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBuild, DatasetBuildSpec, build_of
 from services.feedback.domain.item import ItemFilter
@@ -24,6 +24,7 @@ from services.feedback.store.dataset_builds import JobBuildStore
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import DatasetRow
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from tests.unit.feedback_items.world import (
     PROFILE,
     SUITE,

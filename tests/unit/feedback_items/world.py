@@ -12,7 +12,7 @@ from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import NotFound
-from services.chassis.jobs import JobRunner, MemoryJobStore
+from services.chassis.jobs import JobRunner
 from services.feedback.domain.item import ChatMessage, Item, Outcome, Rating, RatingScale, Subject
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, Chat, FeedbackImport, ItemSpec
 from services.feedback.files.json_lines import JsonLines
@@ -27,6 +27,7 @@ from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import Case, case_from_document, case_to_document
 from services.protocols.profile import get_profile
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 PROFILE = get_profile("roo_xml")
 SUITE = PROFILE.suites()[0]

@@ -3,14 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.jobs import create_job_tables, drop_job_tables
+from services.chassis.jobs import create_job_tables
 
 revision = "0001_evaluations"
 down_revision = None
 
 
 def upgrade() -> None:
-    create_job_tables(op)
+    create_job_tables()
     op.create_table(
         "evaluations",
         sa.Column("ordinal", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True),
@@ -37,9 +37,3 @@ def upgrade() -> None:
         sa.Column("sentence", sa.Text, nullable=False),
         sa.Column("layers", sa.JSON, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("verdicts")
-    op.drop_table("evaluations")
-    drop_job_tables(op)

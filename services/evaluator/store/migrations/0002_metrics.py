@@ -55,11 +55,3 @@ def _name_failed_layers() -> None:
     if named:
         change = "UPDATE verdicts SET layer = :layer WHERE evaluation_id = :evaluation_id AND sequence = :sequence"
         connection.execute(sa.text(change), named)
-
-
-def downgrade() -> None:
-    op.drop_index("verdicts_by_cause", "verdicts")
-    op.drop_index("verdicts_by_case", "verdicts")
-    for table, columns in _NEW.items():
-        for column in columns:
-            op.drop_column(table, column.name)

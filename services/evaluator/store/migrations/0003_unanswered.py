@@ -11,7 +11,3 @@ def upgrade() -> None:
         "UPDATE evaluations SET metrics = NULL, totals = NULL "
         "WHERE evaluation_id IN (SELECT evaluation_id FROM verdicts WHERE cause = 'backend_fault')"
     )
-
-
-def downgrade() -> None:
-    """An earlier release makes the figures that are missing from the verdicts too."""

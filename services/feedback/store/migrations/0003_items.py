@@ -68,8 +68,3 @@ def _create_others() -> None:
         sa.Column("create_time", sa.DateTime(timezone=True), nullable=False, index=True),
         sa.Column("document", sa.JSON, nullable=False),
     )
-
-
-def downgrade() -> None:
-    for table in ("feedback_chats", "feedback_uses", "feedback_cases", "feedback_contents", "feedback_items"):
-        op.drop_table(table)

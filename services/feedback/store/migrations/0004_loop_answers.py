@@ -14,7 +14,3 @@ def upgrade() -> None:
         sa.Column("number", sa.Integer, primary_key=True),
         sa.Column("document", sa.JSON, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("loop_answers")

@@ -22,11 +22,3 @@ def upgrade() -> None:
     op.add_column(_TABLE, sa.Column("is_kept", sa.Boolean, nullable=False, server_default=sa.true()))
     for name, columns in _INDEXES.items():
         op.create_index(name, _TABLE, columns)
-
-
-def downgrade() -> None:
-    """Drop them."""
-    for name in _INDEXES:
-        op.drop_index(name, _TABLE)
-    for name in ("session_id", "size_bytes", "is_kept"):
-        op.drop_column(_TABLE, name)

@@ -35,8 +35,3 @@ def upgrade() -> None:
     )
     op.create_index("scheduled_runs_by_schedule", "scheduled_runs", ["schedule_id", "ordinal"])
     op.create_index("scheduled_runs_by_outcome", "scheduled_runs", ["outcome"])
-
-
-def downgrade() -> None:
-    op.drop_table("scheduled_runs")
-    op.drop_table("schedules")

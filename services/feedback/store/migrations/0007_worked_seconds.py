@@ -1,18 +1,7 @@
 """For how long the holders of a job worked on it."""
 
-from alembic import op
-
-from services.chassis.jobs import add_worked_seconds, drop_worked_seconds
+from services.chassis.jobs import add_worked_seconds
 
 revision = "0007_worked_seconds"
 down_revision = "0006_schedules"
-
-
-def upgrade() -> None:
-    """Add the column."""
-    add_worked_seconds(op)
-
-
-def downgrade() -> None:
-    """Drop it."""
-    drop_worked_seconds(op)
+upgrade = add_worked_seconds

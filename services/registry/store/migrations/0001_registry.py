@@ -2,7 +2,7 @@
 
 from alembic import op
 
-from services.chassis.jobs.tables import create_job_tables, drop_job_tables
+from services.chassis.jobs.tables import create_job_tables
 from services.registry.store.tables import METADATA
 
 revision = "0001_registry"
@@ -11,11 +11,5 @@ down_revision = None
 
 def upgrade() -> None:
     """Create the tables."""
-    create_job_tables(op)
+    create_job_tables()
     METADATA.create_all(op.get_bind(), checkfirst=False)
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    METADATA.drop_all(op.get_bind(), checkfirst=False)
-    drop_job_tables(op)

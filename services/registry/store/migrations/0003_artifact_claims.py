@@ -13,8 +13,3 @@ def upgrade() -> None:
     """Add the table, unless it was made with the others."""
     if CLAIMS.name not in sa.inspect(op.get_bind()).get_table_names():
         CLAIMS.create(op.get_bind())
-
-
-def downgrade() -> None:
-    """Drop the table."""
-    op.drop_table(CLAIMS.name)

@@ -13,8 +13,3 @@ def upgrade() -> None:
     """Add the column, unless the table was made with it."""
     if _COLUMN not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns(_TABLE)}:
         op.add_column(_TABLE, sa.Column(_COLUMN, sa.Boolean, nullable=False, server_default=sa.false()))
-
-
-def downgrade() -> None:
-    """Drop the column."""
-    op.drop_column(_TABLE, _COLUMN)

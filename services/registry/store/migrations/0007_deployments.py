@@ -17,9 +17,3 @@ def upgrade() -> None:
     for table in _TABLES:
         if table.name not in names:
             table.create(op.get_bind())
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    for table in reversed(_TABLES):
-        op.drop_table(table.name)

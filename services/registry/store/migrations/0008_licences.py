@@ -11,8 +11,3 @@ def upgrade() -> None:
     """Add the column, unless the table was made with it; of earlier versions nothing is known."""
     if "licence" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("model_versions")}:
         op.add_column("model_versions", sa.Column("licence", sa.String, nullable=False, server_default=""))
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_column("model_versions", "licence")

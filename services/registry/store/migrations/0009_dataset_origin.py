@@ -11,8 +11,3 @@ def upgrade() -> None:
     """Add the column, unless the table was made with it; earlier versions were registered as they came."""
     if "imported_from" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns("dataset_versions")}:
         op.add_column("dataset_versions", sa.Column("imported_from", sa.String, nullable=False, server_default=""))
-
-
-def downgrade() -> None:
-    """Drop it."""
-    op.drop_column("dataset_versions", "imported_from")

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.jobs import add_workspaces, drop_workspaces
+from services.chassis.jobs import add_workspaces
 
 revision = "0011_workspaces"
 down_revision = "0010_worked_seconds"
@@ -13,17 +13,9 @@ _DEFAULTS = {"workspace_id": "default", "caller": ""}
 
 def upgrade() -> None:
     """Add the columns, unless the tables were made with them; versions of before belong to the default workspace."""
-    add_workspaces(op)
+    add_workspaces()
     for table in _TABLES:
         columns = {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}
         for name, default in _DEFAULTS.items():
             if name not in columns:
                 op.add_column(table, sa.Column(name, sa.String, nullable=False, server_default=default))
-
-
-def downgrade() -> None:
-    """Drop them."""
-    for table in _TABLES:
-        for name in _DEFAULTS:
-            op.drop_column(table, name)
-    drop_workspaces(op)

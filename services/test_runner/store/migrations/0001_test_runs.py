@@ -3,14 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.jobs import create_job_tables, drop_job_tables
+from services.chassis.jobs import create_job_tables
 
 revision = "0001_test_runs"
 down_revision = None
 
 
 def upgrade() -> None:
-    create_job_tables(op)
+    create_job_tables()
     op.create_table(
         "test_runs",
         sa.Column("test_run_id", sa.String, primary_key=True),
@@ -34,9 +34,3 @@ def upgrade() -> None:
         sa.Column("prefill_seconds", sa.Float, nullable=False),
         sa.Column("decode_seconds", sa.Float, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("transcripts")
-    op.drop_table("test_runs")
-    drop_job_tables(op)

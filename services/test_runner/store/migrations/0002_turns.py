@@ -11,9 +11,3 @@ def upgrade() -> None:
     op.add_column("transcripts", sa.Column("turns", sa.JSON, nullable=False, server_default="[]"))
     op.add_column("transcripts", sa.Column("stop", sa.String, nullable=False, server_default=""))
     op.create_index("transcripts_by_case", "transcripts", ["test_run_id", "case_id", "repeat"])
-
-
-def downgrade() -> None:
-    op.drop_index("transcripts_by_case", "transcripts")
-    op.drop_column("transcripts", "stop")
-    op.drop_column("transcripts", "turns")

@@ -13,7 +13,3 @@ def upgrade() -> None:
         "UPDATE test_runs SET num_unanswered = (SELECT count(*) FROM transcripts "
         "WHERE transcripts.test_run_id = test_runs.test_run_id AND finish_reason = 'backend_fault')"
     )
-
-
-def downgrade() -> None:
-    op.drop_column("test_runs", "num_unanswered")

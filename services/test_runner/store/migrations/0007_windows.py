@@ -18,7 +18,3 @@ def upgrade() -> None:
         sa.Column("num_generated_tokens", sa.BigInteger, nullable=False),
         sa.Column("num_unanswered", sa.Integer, nullable=False),
     )
-
-
-def downgrade() -> None:
-    op.drop_table("test_run_windows")

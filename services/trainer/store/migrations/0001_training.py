@@ -3,14 +3,14 @@
 import sqlalchemy as sa
 from alembic import op
 
-from services.chassis.jobs.tables import create_job_tables, drop_job_tables
+from services.chassis.jobs.tables import create_job_tables
 
 revision = "0001_training"
 down_revision = None
 
 
 def upgrade() -> None:
-    create_job_tables(op)
+    create_job_tables()
     op.create_table(
         "training_inputs",
         sa.Column("training_job_id", sa.String, sa.ForeignKey("jobs.job_id"), primary_key=True),
@@ -44,9 +44,3 @@ def upgrade() -> None:
         sa.Column("value", sa.Float, nullable=False),
         sa.Column("attempt", sa.Integer, nullable=False),
     )
-
-
-def downgrade() -> None:
-    for table in ("curve_points", "checkpoints", "attempts", "training_inputs"):
-        op.drop_table(table)
-    drop_job_tables(op)

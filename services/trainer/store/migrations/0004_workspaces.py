@@ -1,18 +1,7 @@
 """Whose the jobs are, and the tokens of workspaces."""
 
-from alembic import op
-
-from services.chassis.jobs import add_workspaces, drop_workspaces
+from services.chassis.jobs import add_workspaces
 
 revision = "0004_workspaces"
 down_revision = "0003_worked_seconds"
-
-
-def upgrade() -> None:
-    """Add them."""
-    add_workspaces(op)
-
-
-def downgrade() -> None:
-    """Drop them."""
-    drop_workspaces(op)
+upgrade = add_workspaces

@@ -9,10 +9,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from services.chassis.errors import DatabaseAway, Unavailable
-from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, MemoryJobStore, watch
+from services.chassis.jobs import Job, JobContext, JobRunner, JobState, Json, watch
 from services.chassis.jobs.requests import Ledger
 from services.chassis.waiting import patiently
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 LEASE = 30.0
 

@@ -15,7 +15,8 @@ from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import FailedPrecondition
-from services.chassis.jobs import Job, JobError, JobState, JobStore, MemoryJobStore, SqlJobStore
+from services.chassis.jobs import Job, JobError, JobState, JobStore, SqlJobStore
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 T = TypeVar("T")
 LEASE = 30.0

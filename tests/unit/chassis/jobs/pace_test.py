@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
-from services.chassis.jobs import JobContext, MemoryJobStore
+from services.chassis.jobs import JobContext
 from services.chassis.jobs.bell import Pace
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
 def test_turns_are_given_one_after_another() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from services.chassis.jobs import JobContext, JobRunner, Json, MemoryJobStore, watch
+from services.chassis.jobs import JobContext, JobRunner, Json, watch
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
 async def test_parts_are_taken_by_a_process_without_whole_jobs_once_none_waits() -> None:

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2 as pb
 
-from services.chassis.jobs import Job, JobResource, MemoryJobStore
+from services.chassis.jobs import Job, JobResource
 from services.chassis.jobs.convert import JobRpcs, job_to_proto
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
 def run_to_proto(job: Job) -> pb.TestRun:

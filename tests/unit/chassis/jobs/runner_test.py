@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from services.chassis.errors import DatabaseAway, InvalidArgument
-from services.chassis.jobs import Job, JobContext, JobPaused, JobRunner, JobState, Json, MemoryJobStore, watch
+from services.chassis.jobs import Job, JobContext, JobPaused, JobRunner, JobState, Json, watch
 from services.chassis.jobs.job import JobEvent
 from services.chassis.jobs.requests import Ledger
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 LEASE = 30.0
 

@@ -17,12 +17,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.chassis.calls import CallLimit
 from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition, Unavailable
-from services.chassis.jobs.memory_store import MemoryJobStore
 from services.chassis.machine.caller import caller_metadata, current_caller, current_workspace, told_in
 from services.chassis.machine.parent import ServiceToken, child_environment
 from services.chassis.server import Server
 from services.chassis.settings import ServiceSettings, load_settings
 from services.chassis.telemetry import Telemetry
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 SERVICE = "test.Door"
 SECRETS = (

@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 from services.chassis.calls import CallInterceptor, CallLimit
-from services.chassis.jobs import MemoryJobStore
 from services.chassis.telemetry import Telemetry, tracing
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PARENT = f"00-{1:032x}-{1:016x}-01"

@@ -14,7 +14,7 @@ from drillyard.job.v1 import job_pb2
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import AlreadyExists, InvalidArgument
-from services.chassis.jobs import JobRunner, JobState, MemoryJobStore
+from services.chassis.jobs import JobRunner, JobState
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
@@ -25,6 +25,7 @@ from services.feedback.store.jobs import JobLoopStore
 from services.feedback.store.shipments import JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from tests.unit.feedback.bench import MemoryAnswers
 from tests.unit.feedback.shipping.world import BASE, CASES, SUITE, VERSION, ShippingWorld
 

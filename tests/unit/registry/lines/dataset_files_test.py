@@ -14,7 +14,7 @@ import pytest
 
 from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import AlreadyExists, Busy, InvalidArgument, TooLarge
-from services.chassis.jobs import JobContext, JobRunner, Json, MemoryJobStore
+from services.chassis.jobs import JobContext, JobRunner, Json
 from services.chassis.waiting import Places
 from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.__main__ import MIGRATIONS
@@ -34,6 +34,7 @@ from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.dataset_import import DatasetImportUseCases
 from tests.fakes.databases import new_database
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 HI, HELLO = {"role": "user", "content": "Hi."}, {"role": "assistant", "content": "Hello."}
 BYE = {"role": "assistant", "content": "Bye."}

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from services.chassis.jobs import JobContext, Json, MemoryJobStore
+from services.chassis.jobs import JobContext, Json
 from services.test_runner.domain import TestRunPhase
 from services.test_runner.jobs.progress import RunProgress
 from services.test_runner.ports import Activity
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
 async def progress_of(*, num_stored: int, num_total: int) -> tuple[MemoryJobStore, JobContext, RunProgress]:

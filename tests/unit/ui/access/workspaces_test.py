@@ -20,11 +20,11 @@ from starlette.testclient import TestClient
 
 from services.chassis.calls import CallLimit
 from services.chassis.errors import FailedPrecondition, NotFound, QuotaExceeded, Unavailable
-from services.chassis.jobs import MemoryJobStore
 from services.chassis.machine.parent import ServiceToken
 from services.chassis.server import Server
 from services.chassis.telemetry import Telemetry
 from tests.machine import free_port
+from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from ui.gateway.access.caller import EVERY_SCOPE, Caller, ask_for
 from ui.gateway.access.workspaces.quotas import Quotas
 from ui.gateway.access.workspaces.workspace import USES, Workspace

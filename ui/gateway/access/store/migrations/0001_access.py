@@ -11,8 +11,3 @@ down_revision = None
 def upgrade() -> None:
     """Make the tables."""
     METADATA.create_all(op.get_bind())
-
-
-def downgrade() -> None:
-    """Drop them."""
-    METADATA.drop_all(op.get_bind())

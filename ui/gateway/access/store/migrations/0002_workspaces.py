@@ -16,10 +16,3 @@ def upgrade() -> None:
         if "workspace_id" not in {column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)}:
             op.add_column(table, sa.Column("workspace_id", sa.String, nullable=False, server_default="default"))
     WORKSPACES.create(op.get_bind(), checkfirst=True)
-
-
-def downgrade() -> None:
-    """Drop them."""
-    WORKSPACES.drop(op.get_bind())
-    for table in _TABLES:
-        op.drop_column(table, "workspace_id")

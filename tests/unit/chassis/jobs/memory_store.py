@@ -1,4 +1,4 @@
-"""Jobs in memory, for tests and for services that keep nothing."""
+"""Jobs in memory, a port's second implementation that only tests need."""
 
 from __future__ import annotations
 
