@@ -17,14 +17,6 @@ from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 LEASE = 30.0
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.seconds = 1000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
 @dataclass
 class Stores:
     """Two processes' views of one store, and a way to let leases run out."""
@@ -36,10 +28,14 @@ class Stores:
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
-    clock = Clock()
+    now = 1000.0
+
+    def clock() -> float:
+        return now
 
     async def advance(seconds: float) -> None:
-        clock.seconds += seconds
+        nonlocal now
+        now += seconds
 
     if request.param == "memory":
         memory = MemoryJobStore(clock)
