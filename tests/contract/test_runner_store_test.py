@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
 
+from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition, NotFound
-from services.chassis.jobs import JobState, JobStore, SqlJobStore
+from services.chassis.jobs import JobState, JobStore, SqlJobStore, append_events, fence
 from services.test_runner.domain import (
     SHARE_KIND,
     AnswerTurn,
@@ -45,6 +47,7 @@ INPUTS = RunInputs(
 class Stores:
     jobs: JobStore
     runs: RunStore
+    database: Database
 
     async def running(self, run_id: str) -> int:
         """Add a run whose job is being worked on, and return the epoch."""
@@ -75,7 +78,7 @@ def window(run_id: str, number: int) -> list[Transcript]:
 @pytest.fixture(params=KINDS)
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     database = await open_database(request.param, MIGRATIONS)
-    yield Stores(SqlJobStore(database), SqlRunStore(database))
+    yield Stores(SqlJobStore(database), SqlRunStore(database), database)
 
 
 def transcript(run_id: str, sequence: int) -> Transcript:
@@ -261,7 +264,37 @@ async def test_a_share_stores_nothing_of_a_run_that_has_ended_and_goes_with_it(s
         await stores.jobs.get(share.job_id)
 
 
-async def test_what_generates_a_run_is_fixed_once(stores: Stores) -> None:
-    run, _ = await stores.shared("run-1")
-    for environment in (ENVIRONMENT, Environment("bfloat16")):
-        assert (await stores.runs.set_environment("run-1", run, environment)).environment == ENVIRONMENT
+async def test_what_generates_a_run_is_fixed_once_a_window_is_stored(stores: Stores) -> None:
+    run, share = await stores.shared("run-1")
+    other = Environment("bfloat16")
+    for environment in (other, ENVIRONMENT):
+        assert (await stores.runs.set_environment("run-1", run, environment)).environment == environment
+    assert await stores.windows("run-1", share) == (0, 0)
+    # Who has it began when something else was fixed.
+    with pytest.raises(FailedPrecondition, match="other means"):
+        await stores.runs.append_window("run-1", replace(share, window=0), other, window("run-1", 0))
+    await stores.runs.append_window("run-1", replace(share, window=0), ENVIRONMENT, window("run-1", 0))
+    assert (await stores.runs.set_environment("run-1", run, other)).environment == ENVIRONMENT
+
+
+async def test_the_time_of_a_share_is_counted_once_however_often_it_is_told(stores: Stores) -> None:
+    _, share = await stores.shared("run-1")
+    for job_id, seconds in ((share.job_id, 2.0), (share.job_id, 5.0), (share.job_id, 5.0), ("another", 1.5)):
+        await stores.runs.note_help("run-1", job_id, seconds)
+    record = await stores.runs.get_run("run-1")
+    assert record is not None and record.helped_seconds == 6.5
+
+
+async def test_a_run_is_deleted_although_one_who_shared_it_still_tells_of_its_work(stores: Stores) -> None:
+    run, share = await stores.shared("run-1")
+    await stores.jobs.finish("run-1", run.epoch, JobState.FAILED)
+    deletion: asyncio.Task[None] | None = None
+    if not stores.database.is_sqlite:
+        async with stores.database.session() as session:
+            job = await fence(session, share.job_id, share.epoch)
+            deletion = asyncio.create_task(stores.runs.delete_run("run-1"))
+            await asyncio.wait({deletion}, timeout=0.3)
+            await append_events(session, job, [("message", {"text": "late"})])
+    await (deletion or stores.runs.delete_run("run-1"))
+    with pytest.raises(NotFound):
+        await stores.jobs.get(share.job_id)

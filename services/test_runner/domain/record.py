@@ -98,7 +98,8 @@ class RunRecord:
     """A run's inputs, what it ran with, and its counts; `num_unanswered` transcripts are faults of the machine.
 
     `num_ahead` transcripts are stored besides, behind a window that somebody still works on. No caller sees them, and
-    no other number counts them, until that window is stored.
+    no other number counts them, until that window is stored. `helped_seconds` is for how long other processes than the
+    holders of its job worked on it.
     """
 
     test_run_id: str
@@ -108,6 +109,12 @@ class RunRecord:
     num_generated_tokens: int = 0
     num_unanswered: int = 0
     num_ahead: int = 0
+    helped_seconds: float = 0.0
+
+    @property
+    def has_stored(self) -> bool:
+        """Whether any answer is stored, seen or not."""
+        return self.num_transcripts + self.num_ahead > 0
 
     def resolved(self, spec: TestRunSpec) -> TestRunSpec:
         """Return `spec` with ids resolved to the versions that the run uses."""

@@ -7,14 +7,22 @@ import time
 
 import structlog
 
-from services.chassis.errors import DatabaseAway, DatabaseFull, LeaseOver, NotFound, ServiceError
+from services.chassis.errors import (
+    DatabaseAway,
+    DatabaseFull,
+    FailedPrecondition,
+    LeaseOver,
+    NotFound,
+    ServiceError,
+)
 from services.chassis.jobs import Job, JobContext, JobState, JobStore, Json
 from services.chassis.wire import from_document
 from services.test_runner.domain import SHARE_KIND, Hold, RunRecord, TestRunSpec
 from services.test_runner.jobs.run_attempt import RunAttempt
 from services.test_runner.jobs.test_run import CaseReader
-from services.test_runner.jobs.windows import Invitations, RunShare
+from services.test_runner.jobs.windows import Invitations, RunShare, release
 from services.test_runner.ports import GenerationBackend, Registry, RunStore
+from services.test_runner.resolution import profile_of
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 # A run that was cancelled, or has failed, is worked on for so long at the most.
@@ -47,16 +55,10 @@ class RunShareJob:
     async def __call__(self, context: JobContext) -> Json:
         """Work until no window is left to take, or the run is paused or has ended."""
         run_id, order = context.job.spec["test_run_id"], context.job.spec
-        run, record = await self._run(run_id), await self._store.get_run(run_id)
-        if run is None or record is None:
-            return {}
-        spec = from_document(TestRunSpec, run.spec)
         invitations = Invitations(self._jobs, run_id, epoch=order["epoch"], number=order["number"])
-        share = self._share(context, record, spec, invitations)
-        attempt = RunAttempt(context, spec, share, store=self._store, backend=self._backend, telemetry=self._telemetry)
-        work = asyncio.create_task(attempt.run(_nothing))
         try:
-            await self._watch(work, run_id, share)
+            if (run := await self._run(run_id)) is not None:
+                await self._work(context, run, invitations)
         except (DatabaseAway, DatabaseFull, LeaseOver):
             raise
         except ServiceError as error:
@@ -64,10 +66,32 @@ class RunShareJob:
             if order["number"] < _MOST_INVITATIONS and await self._run(run_id):
                 await invitations.send()
                 await asyncio.sleep(_TURN_SECONDS)
+        return {}
+
+    async def _work(self, context: JobContext, run: Job, invitations: Invitations) -> None:
+        start = time.monotonic() - (context.job.worked_seconds or 0.0)
+
+        async def note_help() -> None:
+            await self._store.note_help(run.job_id, context.job.job_id, time.monotonic() - start)
+
+        # A spec that another release wrote may ask for what this one leaves out.
+        if context.job.spec.get("release") != release():
+            raise _of_another_release("the process that holds the run")
+        record = await self._store.get_run(run.job_id)
+        if record is None:
+            return
+        if record.inputs.profile_digest != profile_digest(record.inputs.profile_id):
+            raise _of_another_release("the run's prompts")
+        spec = from_document(TestRunSpec, run.spec)
+        share = self._share(context, record, spec, invitations)
+        attempt = RunAttempt(context, spec, share, store=self._store, backend=self._backend, telemetry=self._telemetry)
+        work = asyncio.create_task(attempt.run(note_help))
+        try:
+            await self._watch(work, run.job_id, share)
         finally:
             work.cancel()
             await asyncio.gather(work, return_exceptions=True)
-        return {}
+            await note_help()
 
     async def _watch(self, work: asyncio.Task[RunRecord], run_id: str, share: RunShare) -> None:
         """Return once the work is done, its run has ended, or has waited for long enough for a model to be loaded."""
@@ -95,5 +119,12 @@ class RunShareJob:
         return RunShare(self._store, record, spec, hold=hold, invitations=invitations, case_of=case_of)
 
 
-async def _nothing() -> None:
-    """Do nothing: the run's time is counted by the process that holds it."""
+def profile_digest(profile_id: str) -> str:
+    """Return the digest of what this release knows of a protocol."""
+    return profile_of(profile_id).digest
+
+
+def _of_another_release(whose: str) -> FailedPrecondition:
+    return FailedPrecondition(
+        f"This replica is of another release than {whose}.", "Wait until all replicas are of one release."
+    )

@@ -29,17 +29,21 @@ class RunStore(Protocol):
         """Store the transcripts of one window, all or none, and return the run with its new counts.
 
         Raises:
-            FailedPrecondition: The job or its window was taken over by another process since, the run has ended, or the
-                window does not follow what is stored.
+            FailedPrecondition: The job or its window was taken over by another process since, the run has ended, the
+                window does not follow what is stored, or another environment is fixed for it.
         """
         ...
 
     async def set_environment(self, test_run_id: str, hold: Hold, environment: Environment) -> RunRecord:
-        """Fix what generates all answers of a run, unless that is fixed, and return the run.
+        """Fix what generates all answers of a run, unless any are stored, and return the run.
 
         Raises:
             FailedPrecondition: The job was taken over by another process.
         """
+        ...
+
+    async def note_help(self, test_run_id: str, job_id: str, seconds: float) -> None:
+        """Keep for how long a share of a run was worked on up to now; nothing happens when the run is gone."""
         ...
 
     async def take_window(self, test_run_id: str, hold: Hold, num_windows: int) -> Claim:

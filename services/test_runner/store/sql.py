@@ -64,10 +64,8 @@ class SqlRunStore:
     async def add_run(self, record: RunRecord) -> RunRecord:
         """Store a run, or return the one that is stored under its id already."""
         async with self._database.session() as session:
-            inputs, environment = record.inputs.to_document(), record.environment.to_document()
-            await insert_if_absent(
-                session, TEST_RUNS, row_of(record, TEST_RUNS, inputs=inputs, environment=environment)
-            )
+            documents = {name: getattr(record, name).to_document() for name in ("inputs", "environment")}
+            await insert_if_absent(session, TEST_RUNS, row_of(record, TEST_RUNS, **documents, helped_seconds={}))
             return await _run(session, record.test_run_id)
 
     async def get_run(self, test_run_id: str) -> RunRecord | None:
@@ -89,7 +87,7 @@ class SqlRunStore:
             job = await fenced(session, test_run_id, hold)
             is_divided = hold.window is not None
             run = await _run(session, test_run_id, is_divided=is_divided)
-            if await _is_stored(session, run, hold, transcripts):
+            if await _is_stored(session, run, hold, transcripts, environment):
                 return run
             await session.execute(insert(TRANSCRIPTS), rows)
             await add_tokens(session, job.workspace_id, num_tokens_of(transcripts))
@@ -97,13 +95,21 @@ class SqlRunStore:
             return await _run(session, test_run_id, is_divided=is_divided)
 
     async def set_environment(self, test_run_id: str, hold: Hold, environment: Environment) -> RunRecord:
-        """Fix what generates all answers of a run, unless that is fixed, and return the run."""
+        """Fix what generates all answers of a run, unless any are stored, and return the run."""
         async with self._database.session() as session:
             await fence(session, hold.job_id, hold.epoch)
-            if (await _run(session, test_run_id)).environment == Environment():
+            if not (await _run(session, test_run_id, is_divided=True)).has_stored:
                 run = update(TEST_RUNS).where(TEST_RUNS.c.test_run_id == test_run_id)
                 await session.execute(run.values(environment=environment.to_document()))
-            return await _run(session, test_run_id)
+            return await _run(session, test_run_id, is_divided=True)
+
+    async def note_help(self, test_run_id: str, job_id: str, seconds: float) -> None:
+        """Keep for how long a share of a run was worked on up to now; nothing happens when the run is gone."""
+        of_run = TEST_RUNS.c.test_run_id == test_run_id
+        async with self._database.session() as session:
+            known = await session.execute(select(TEST_RUNS.c.helped_seconds).where(of_run).with_for_update())
+            helped = {**(known.scalar_one_or_none() or {}), job_id: seconds}
+            await session.execute(update(TEST_RUNS).where(of_run).values(helped_seconds=helped))
 
     async def take_window(self, test_run_id: str, hold: Hold, num_windows: int) -> Claim:
         """Claim the first window of `num_windows` that is neither stored nor held by a hold that lasts."""
@@ -178,10 +184,12 @@ async def _run(session: AsyncSession, test_run_id: str, *, is_divided: bool = Fa
     return replace(run, num_ahead=sum(row["num_transcripts"] for row in await windows_of(session, test_run_id)))
 
 
-async def _is_stored(session: AsyncSession, run: RunRecord, hold: Hold, transcripts: Sequence[Transcript]) -> bool:
+async def _is_stored(
+    session: AsyncSession, run: RunRecord, hold: Hold, transcripts: Sequence[Transcript], environment: Environment
+) -> bool:
     """Return whether the window was stored before, as when the answer to that was lost."""
     if hold.window is not None:
-        return not await check_claimed(session, run, hold)
+        return not await check_claimed(session, run, hold, environment)
     if transcripts and run.num_transcripts == transcripts[-1].sequence:
         return True
     check_follows(run, transcripts)
@@ -190,7 +198,8 @@ async def _is_stored(session: AsyncSession, run: RunRecord, hold: Hold, transcri
 
 def _to_run(row: Mapping[Any, Any]) -> RunRecord:
     inputs, environment = RunInputs.from_document(row["inputs"]), Environment(**row["environment"])
-    return item_of(RunRecord, row, inputs=inputs, environment=environment, num_ahead=0)
+    helped = sum(row["helped_seconds"].values())
+    return item_of(RunRecord, row, inputs=inputs, environment=environment, num_ahead=0, helped_seconds=helped)
 
 
 def _transcript_row(transcript: Transcript) -> dict[str, Any]:

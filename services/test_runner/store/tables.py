@@ -15,6 +15,8 @@ TEST_RUNS = Table(
     Column("num_transcripts", Integer, nullable=False),
     Column("num_generated_tokens", BigInteger, nullable=False),
     Column("num_unanswered", Integer, nullable=False, server_default="0"),
+    # By the job of each share.
+    Column("helped_seconds", JSON, nullable=False, server_default="{}"),
 )
 
 TRANSCRIPTS = Table(

@@ -66,13 +66,18 @@ async def claim(
     return free, len(held)
 
 
-async def check_claimed(session: AsyncSession, run: RunRecord, hold: Hold) -> bool:
+async def check_claimed(session: AsyncSession, run: RunRecord, hold: Hold, environment: Environment) -> bool:
     """Return whether the hold's window is still to be stored.
 
     Raises:
-        FailedPrecondition: Another hold has claimed it since.
+        FailedPrecondition: Another hold has claimed it since, or another environment was fixed for the run.
     """
     assert hold.window is not None
+    if run.environment not in (Environment(), environment):
+        raise FailedPrecondition(
+            f"Window {hold.window} of {run.test_run_id} was answered by other means than the run's are now.",
+            "Stop this work; the run was begun again.",
+        )
     if hold.window < _num_counted(run):
         return False
     rows = {row["number"]: row for row in await windows_of(session, run.test_run_id)}
@@ -117,8 +122,10 @@ async def delete_shares(session: AsyncSession, test_run_id: str) -> None:
     """Remove what processes that helped a run had of it."""
     await session.execute(delete(TEST_RUN_WINDOWS).where(_WINDOWS.test_run_id == test_run_id))
     shares = select(JOBS.c.job_id).where(JOBS.c.kind == SHARE_KIND, JOBS.c.job_id.startswith(f"{test_run_id}-share-"))
+    # Who works on a share of a run that has just ended may still tell of it.
+    job_ids = list((await session.execute(shares.with_for_update())).scalars())
     for table in (JOB_EVENTS, JOBS):
-        await session.execute(delete(table).where(table.c.job_id.in_(shares)))
+        await session.execute(delete(table).where(table.c.job_id.in_(job_ids)))
 
 
 def _num_counted(run: RunRecord) -> int:

@@ -130,6 +130,8 @@ def test_runs(jobs: JobStore, store: RunStore) -> JobResource[TestRun]:
 
 
 def test_run(job: Job, record: RunRecord | None) -> TestRun:
-    """Return the run of a job, its ids resolved where they are known."""
+    """Return the run of a job, its ids resolved where they are known, and the time of all who worked on it."""
     spec = from_document(TestRunSpec, job.spec)
+    if record and record.helped_seconds:
+        job = replace(job, worked_seconds=(job.worked_seconds or 0.0) + record.helped_seconds)
     return TestRun(job, record.resolved(spec) if record else spec, record)

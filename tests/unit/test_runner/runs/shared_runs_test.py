@@ -11,9 +11,11 @@ import pytest
 
 from services.chassis.jobs import Job, JobState
 from services.protocols.profile import get_profile
-from services.test_runner.domain import KIND, SHARE_KIND, Environment, Transcript
+from services.test_runner.domain import KIND, SHARE_KIND, Environment, Hold, RunRecord, Transcript
 from services.test_runner.jobs import run_share
+from services.test_runner.jobs.windows import Invitations, SharedRun
 from services.test_runner.ports import BackendFaultError, GenerationEvent, Workload
+from services.test_runner.store.sql import SqlRunStore
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
@@ -230,11 +232,98 @@ async def test_a_replica_whose_workers_die_leaves_no_case_unanswered() -> None:
     assert answers(await first.transcripts(run_id)) == await answers_of_one()
 
 
+async def test_a_run_of_which_nothing_is_stored_is_not_bound_to_what_its_lost_holder_would_have_used() -> None:
+    first, run_id = await held_run(asyncio.Event())
+
+    async def environment() -> Environment:
+        record = await first.store.get_run(run_id)
+        assert record is not None
+        return record.environment
+
+    async def is_fixed() -> bool:
+        return await environment() == first.backend.environment
+
+    await until(is_fixed)
+    await first.runner.stop(1.0)
+    second = first.restart(FakeBackend(environment=Environment("float32", 7, device="cpu")), "second")
+    async with at_work(second):
+        assert (await ended(second, run_id)).state is JobState.SUCCEEDED
+    asked = second.backend.workloads[0]
+    assert (asked.dtype, asked.num_threads, asked.device) == ("", 0, "")
+    assert await environment() == second.backend.environment
+
+
+class StoreOfAnother(SqlRunStore):
+    """A store in which a window of another process came first."""
+
+    async def set_environment(self, test_run_id: str, hold: Hold, environment: Environment) -> RunRecord:
+        record = await self.get_run(test_run_id)
+        assert record is not None
+        return replace(record, environment=Environment("float32", 7), num_ahead=4)
+
+
+async def test_who_begins_a_run_of_which_another_has_just_stored_a_window_begins_again_as_that_did() -> None:
+    bench = Bench(FakeBackend(), cases=CASES, replica="first")
+    store = StoreOfAnother(bench.store._database)
+    run = await bench.usecases.create("r", SPEC)
+    assert run.record is not None
+    parts = {"hold": Hold(run.job.job_id, 1), "invitations": Invitations(bench.jobs, run.job.job_id, epoch=1)}
+    shared = SharedRun(store, run.record, SPEC, case_of=None, **parts)  # type: ignore[arg-type]
+    with pytest.raises(BackendFaultError, match="other means"):
+        await shared.prepared(bench.backend.environment)
+    assert shared.record.environment == Environment("float32", 7)
+
+
+@pytest.mark.parametrize("what", ["release", "profile_digest"])
+async def test_a_replica_of_another_release_takes_no_window(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.setattr(run_share, "_TURN_SECONDS", 0.0)
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(FakeBackend(), "second")
+    monkeypatch.setattr(run_share, what, lambda *_: "another")
+
+    async def all_have_left() -> bool:
+        shares, _ = await first.jobs.list(SHARE_KIND)
+        return len(shares) == run_share._MOST_INVITATIONS and all(share.is_final for share in shares)
+
+    async with at_work(first, second):
+        await until(all_have_left)
+        assert second.backend.workloads == []
+        goes_on.set()
+        assert (await ended(first, run_id)).state is JobState.SUCCEEDED
+
+
+async def test_the_time_of_those_who_share_a_run_is_counted() -> None:
+    goes_on = asyncio.Event()
+    first, run_id = await held_run(goes_on)
+    second = first.restart(FakeBackend(), "second")
+
+    async def others_are_stored() -> bool:
+        return len(await first.store.stored_cases(run_id)) == len(CASES) - 4 and not second.runner.running
+
+    async with at_work(first, second):
+        await until(others_are_stored)
+        goes_on.set()
+        job = await ended(first, run_id)
+    record = await first.store.get_run(run_id)
+    assert record is not None and record.helped_seconds > 0 and job.worked_seconds is not None
+    run = await first.usecases.resource.get(run_id)
+    assert run.job.worked_seconds == job.worked_seconds + record.helped_seconds
+
+
+async def test_an_invitation_to_a_run_that_was_deleted_leaves_nothing() -> None:
+    first = Bench(FakeBackend(), cases=CASES, replica="first")
+    run_id = (await first.usecases.create("r", SPEC)).job.job_id
+    await first.usecases.resource.cancel(run_id)
+    await first.usecases.resource.delete(run_id)
+    await Invitations(first.jobs, run_id, epoch=1).send()
+    assert (await first.jobs.list(SHARE_KIND))[0] == []
+
+
 class LoadingBackend(FakeBackend):
     """A backend whose model is never there."""
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
-        self.reached.set()
         await asyncio.Event().wait()
         async for event in super().generate(workload):
             yield event
@@ -246,8 +335,13 @@ async def test_a_replica_that_loads_for_too_long_gives_its_window_back(monkeypat
     goes_on = asyncio.Event()
     first, run_id = await held_run(goes_on)
     second = first.restart(LoadingBackend(), "second")
+
+    async def second_has_left() -> bool:
+        shares, _ = await first.jobs.list(SHARE_KIND)
+        return [share.is_final for share in shares] == [True]
+
     async with at_work(first, second):
-        await second.backend.reached.wait()
+        await until(second_has_left)
         goes_on.set()
         assert (await ended(first, run_id)).state is JobState.SUCCEEDED
     assert len(first.backend.workloads) == NUM_WINDOWS
