@@ -24,6 +24,7 @@ from ui.loops.report_commands import report
 from ui.loops.schedules import commands as schedules
 from ui.models import commands as models
 from ui.models.exports import commands as exports
+from ui.shipping.deployments import alias_commands as aliases
 from ui.shipping.deployments import commands as deployments
 from ui.shipping.shipments import commands as shipments
 from ui.test_runs import commands as test_runs
@@ -49,8 +50,8 @@ app.command()(grouped(gc))
 app.command()(grouped(access.audit))
 app.command()(grouped(shipments.publish))
 app.command()(grouped(shipments.ship))
-app.command()(grouped(deployments.promote))
-app.command()(grouped(deployments.rollback))
+app.command()(grouped(aliases.promote))
+app.command()(grouped(aliases.rollback))
 app.add_typer(models.app, name="models")
 app.add_typer(exports.exports, name="exports")
 app.add_typer(exports.publications, name="publications")
@@ -68,7 +69,7 @@ app.add_typer(loops.app, name="loop", help="The same as `loops`.")
 app.add_typer(schedules.app, name="schedules")
 app.add_typer(shipments.app, name="shipments")
 app.add_typer(deployments.app, name="deployments")
-app.add_typer(deployments.aliases_app, name="aliases")
+app.add_typer(aliases.app, name="aliases")
 app.add_typer(protocols.app, name="protocols")
 app.add_typer(access.app, name="keys")
 app.add_typer(access.users_app, name="users")

@@ -10,7 +10,7 @@ import typer
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import Progress, display, follow
 from ui.cli.options import Common, command
-from ui.cli.output import connected, fail, print_events, show
+from ui.cli.output import connected, fail, print_events, print_facts, show
 
 ReadProgress = Callable[[Gateway, str], Progress]
 
@@ -55,6 +55,20 @@ def add_delete_command(app: typer.Typer, path: str, sentence: str, name: str = "
 
     delete.__doc__ = sentence
     command(app, name)(delete)
+
+
+def add_show_command(app: typer.Typer, path: str, sentence: str) -> None:
+    """Add a command that prints the fields of what is at a path, such as "/imports"; `sentence` is its help."""
+
+    def show_resource(
+        resource_id: Annotated[str, typer.Argument(metavar="ID", help="What is shown.")], common: Common
+    ) -> None:
+        with connected(common) as gateway:
+            (resource,) = gateway.get(f"{path}/{resource_id}").values()
+            show(resource, as_json=common.as_json, table=lambda: print_facts(resource))
+
+    show_resource.__doc__ = sentence
+    command(app, "show")(show_resource)
 
 
 def _watching(path: str, read: ReadProgress) -> Callable[..., None]:

@@ -8,9 +8,9 @@ import typer
 
 from ui.cli.connection import Document
 from ui.cli.gc import print_garbage
-from ui.cli.jobs import add_delete_command
+from ui.cli.jobs import add_delete_command, add_show_command
 from ui.cli.options import Common, command, listing
-from ui.cli.output import connected, print_facts, print_table, show
+from ui.cli.output import connected, print_table, show
 from ui.models.exports.commands import export_model, push_version
 from ui.models.import_commands import add_import_commands
 from ui.shared.words import kind_text, percent_text
@@ -27,15 +27,7 @@ def list_models(common: Common) -> None:
         show(model_versions, as_json=common.as_json, table=lambda: _print(model_versions))
 
 
-@command(app, "show")
-def show_model(
-    model_version_id: Annotated[str, typer.Argument(help="A version, or a model for its newest.")],
-    common: Common,
-) -> None:
-    """Show one model version with its digests and lineage."""
-    with connected(common) as gateway:
-        model_version = gateway.get(f"/model-versions/{model_version_id}")["model_version"]
-        show(model_version, as_json=common.as_json, table=lambda: print_facts(model_version))
+add_show_command(app, "/model-versions", "Show a version, or a model's newest, with its digests and lineage.")
 
 
 @command(app, "lineage")

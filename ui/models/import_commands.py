@@ -10,7 +10,7 @@ import typer
 
 from ui.cli.connection import Document, Gateway
 from ui.cli.follow import Progress, display, follow, job_progress
-from ui.cli.jobs import add_job_commands, refuse_failed, state_of
+from ui.cli.jobs import add_job_commands, add_show_command, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
 from ui.models.sending import send_model
@@ -21,7 +21,7 @@ _SOURCE_HELP = (
     "needed; oci:host/repository:tag; an https address of a GGUF file; or the path of a GGUF file, a Hugging Face "
     "folder or a PEFT adapter."
 )
-_imports = typer.Typer(help="List imports, follow them and cancel them.")
+_imports = typer.Typer(help="List, show, follow and cancel imports.")
 
 
 def add_import_commands(app: typer.Typer) -> None:
@@ -98,6 +98,7 @@ def import_progress(gateway: Gateway, import_id: str) -> Progress:
     return job_progress(gateway.get(f"/imports/{import_id}")["model_import"]["job"])
 
 
+add_show_command(_imports, "/imports", "Show an import: its source, how far it is, and what it made.")
 add_job_commands(
     _imports, "/imports", import_progress, {"cancel": "Cancel an import; what it fetched is removed with it."}
 )

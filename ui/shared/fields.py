@@ -103,7 +103,7 @@ def _component(form: str, field: Field, labels: Mapping[str, str], **more: Any) 
         return gr.Checkbox(field.default, **common)
     if field.kind == "enum":
         choices = [(label, name) for name, label in field.choices]
-        unset = [] if field.default else [("As the protocol asks", "")]
+        unset = [] if field.default else [(field.unset_label, "")]
         return gr.Radio([*unset, *choices], value=field.default, **common)
     if field.kind == "text":
         example = _EXAMPLES.get(field.path)

@@ -36,6 +36,7 @@ class Field:
         default: What an unset field means; for an enum the name of a value.
         choices: Names and labels of an enum's values, the unset one apart.
         prefix: What the names begin with.
+        unset_label: What people see for an enum that is not set.
         help: The field's comment in the contract.
     """
 
@@ -50,6 +51,7 @@ class Field:
     help: str
     choices: tuple[tuple[str, str], ...] = ()
     prefix: str = ""
+    unset_label: str = ""
 
     @property
     def name(self) -> str:
@@ -96,6 +98,7 @@ def field_of(field: AnyField, prefix: str = "") -> Field:
         help=_comments().get(field.full_name, ""),
         choices=tuple((value.name, label_of(field.enum_type, value.number)) for value in values if value.number),
         prefix=enum_prefix(field.enum_type) if field.enum_type else "",
+        unset_label=label_of(field.enum_type, 0) if field.enum_type else "",
     )
 
 

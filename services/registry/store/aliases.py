@@ -75,9 +75,11 @@ class SqlAliasStore:
                 deployment = await get_deployment(session, move.deployment_id, alone=False)
                 deployment.check_answers_as(move.model_version_id)
             newest = await self._newest(session, move.alias_id)
-            # A move that changes nothing but the deployment or the shadow keeps what a rollback goes to.
+            # A move that changes the deployment or the shadow alone keeps the evidence and what a rollback goes to.
             is_other = newest is not None and newest["model_version_id"] not in ("", move.model_version_id)
             previous = newest["revision"] if newest and is_other else _previous(newest)
+            if newest and newest["model_version_id"] == move.model_version_id and not move.evaluation_ids:
+                move = replace(move, evaluation_ids=tuple(newest["evaluation_ids"]))
             await self._move(session, move, newest, expected_revision, previous=previous)
             return await self._current(session, move.alias_id)
 

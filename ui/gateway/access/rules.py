@@ -21,6 +21,7 @@ _SEGMENTS = 3
 ROUTES: Mapping[str, str] = {
     "/api/v1/aliases": "GET read",
     "/api/v1/aliases/{alias_id}": "GET read, PUT publish, DELETE publish",
+    "/api/v1/aliases/{alias_id}/evidence": "GET read",
     "/api/v1/aliases/{alias_id}/promotion": "POST publish",
     "/api/v1/aliases/{alias_id}/rollback": "POST publish",
     "/api/v1/aliases/{alias_id}/shadow-answers": "GET read",

@@ -11,14 +11,14 @@ from drillyard.registry.v1.export_pb2 import ExportSpec
 from ui.cli.connection import Document, Gateway
 from ui.cli.fields import FieldOptions
 from ui.cli.follow import Progress, display, follow, job_progress
-from ui.cli.jobs import add_job_commands, refuse_failed, state_of
+from ui.cli.jobs import add_job_commands, add_show_command, refuse_failed, state_of
 from ui.cli.options import Common, Follow, command, listing
 from ui.cli.output import connected, print_table, show
 from ui.models.exports.destinations import destination_fields
 from ui.models.exports.forms import form_fields
 
-exports = typer.Typer(help="List, follow and cancel exports.")
-publications = typer.Typer(help="List, follow and cancel publications.")
+exports = typer.Typer(help="List, show, follow and cancel exports.")
+publications = typer.Typer(help="List, show, follow and cancel publications.")
 _SPECS = {"exports": "export", "publications": "publication"}
 Version = Annotated[str, typer.Argument(help="A version, or a model for its newest.")]
 _OPTIONS = FieldOptions(ExportSpec, ("model_version_id", "form", "number_type"), {"model_id": "name"})
@@ -138,12 +138,14 @@ def _say(sentence: str, notes: list[str] | tuple[str, ...] = ()) -> None:
         print(line)
 
 
+add_show_command(exports, "/exports", "Show an export: its settings, how far it is, and what it made.")
 add_job_commands(
     exports,
     "/exports",
     lambda gateway, job_id: shipping_progress(gateway, "exports", job_id),
     {"cancel": "Cancel an export."},
 )
+add_show_command(publications, "/publications", "Show a publication: its place, how far it is, and where it is.")
 add_job_commands(
     publications,
     "/publications",

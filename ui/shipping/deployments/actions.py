@@ -1,24 +1,21 @@
-"""Reading deployments and aliases, with the evidence for what aliases point at."""
+"""Reading deployments and aliases, with what was measured of the versions that aliases point at."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from itertools import repeat
 
-from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, GetEvaluationRequest
+from drillyard.evaluator.v1.evaluation_pb2 import Evaluation, GetEvaluationRequest, ListEvaluationsRequest
+from drillyard.job.v1.job_pb2 import JOB_STATE_SUCCEEDED
 from drillyard.registry.v1 import deployment_pb2 as pb
 
-from services.chassis.errors import NotFound
+from services.chassis.errors import NotFound, ServiceError
 from ui.gateway.clients import Clients, every
-from ui.shipping.deployments.views import (
-    AliasView,
-    DeploymentView,
-    EvidenceView,
-    alias_view,
-    deployment_view,
-    evidence_view,
-)
+from ui.shipping.deployments.views import AliasView, DeploymentView, alias_view, deployment_view
 
 _MOST = 1000
+_NUM_LOOKED_THROUGH = 200
 
 
 async def read_deployments(clients: Clients) -> list[DeploymentView]:
@@ -32,10 +29,21 @@ async def list_deployments(clients: Clients) -> list[pb.Deployment]:
 
 
 async def read_aliases(clients: Clients) -> list[AliasView]:
-    """Return aliases by id, each with what speaks for its version."""
-    aliases = await every(clients.registry.ListAliases, pb.ListAliasesRequest(), "aliases", _MOST)
-    evidence = await asyncio.gather(*(_evidence(clients, alias) for alias in aliases))
-    return [alias_view(alias, views) for alias, views in zip(aliases, evidence, strict=True)]
+    """Return aliases by id, each with what was measured of its version and of the one before."""
+    return await _measured(
+        clients, await every(clients.registry.ListAliases, pb.ListAliasesRequest(), "aliases", _MOST)
+    )
+
+
+async def read_alias(clients: Clients, alias_id: str) -> AliasView:
+    """Return an alias with what was measured of its version and of the one before.
+
+    Raises:
+        NotFound: There is no such alias.
+    """
+    alias = (await clients.registry.GetAlias(pb.GetAliasRequest(alias_id=alias_id))).alias
+    (view,) = await _measured(clients, [alias])
+    return view
 
 
 async def find_alias(clients: Clients, alias_id: str) -> pb.Alias:
@@ -55,6 +63,28 @@ async def find_evaluation(clients: Clients, evaluation_id: str) -> Evaluation | 
         return None
 
 
-async def _evidence(clients: Clients, alias: pb.Alias) -> tuple[EvidenceView, ...]:
+async def _measured(clients: Clients, aliases: list[pb.Alias]) -> list[AliasView]:
+    try:
+        return await _with_evidence(clients, aliases)
+    except ServiceError as error:
+        # Who rolls back in an outage needs the aliases themselves.
+        return [replace(alias_view(alias), problem=error.problem) for alias in aliases]
+
+
+async def _with_evidence(clients: Clients, aliases: list[pb.Alias]) -> list[AliasView]:
+    named = await asyncio.gather(*(_named(clients, alias) for alias in aliases))
+    views = list(map(alias_view, aliases, named))
+    if any(not view.evidence or (view.previous_model_version_id and not view.previous_evidence) for view in views):
+        views = list(map(alias_view, aliases, named, repeat(await _recent(clients))))
+    return views
+
+
+async def _named(clients: Clients, alias: pb.Alias) -> list[Evaluation]:
     evaluations = await asyncio.gather(*(find_evaluation(clients, item) for item in alias.evaluation_ids))
-    return tuple(evidence_view(item, alias.model_version_id) for item in evaluations if item)
+    return [item for item in evaluations if item]
+
+
+async def _recent(clients: Clients) -> list[Evaluation]:
+    """Return those of the newest evaluations that decide something."""
+    response = await clients.evaluator.ListEvaluations(ListEvaluationsRequest(page_size=_NUM_LOOKED_THROUGH))
+    return [item for item in response.evaluations if item.job.state == JOB_STATE_SUCCEEDED and not item.is_incomplete]

@@ -9,13 +9,15 @@ from typing import Any
 import gradio as gr
 from drillyard.registry.v1 import deployment_pb2 as pb
 
-from services.chassis.errors import InvalidArgument, ServiceError
+from services.chassis.errors import ServiceError
 from ui.models.actions import read_models, read_suites
 from ui.openai.shadowing.shadows import Shadows
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
-from ui.shipping.deployments.actions import find_alias, read_aliases, read_deployments
+from ui.shared.fields import Values
+from ui.shipping.deployments.actions import find_alias, read_alias, read_aliases, read_deployments
+from ui.shipping.deployments.form import DeploymentForm, deployment_form
 from ui.shipping.deployments.promotion import SUITE, Candidate, promote
 from ui.shipping.deployments.views import Promotion, shadow_pair_view
 
@@ -28,46 +30,42 @@ def build(cache: ServiceCache) -> None:
     parts.frame(
         "Deployments", "What is served, and the names by which clients find it. A candidate proves itself first."
     )
-    page = _Page(cache)
     candidate, shown = gr.State(None), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            with gr.Column(elem_classes="dy-form"):
-                model = gr.Dropdown([], label="Candidate", elem_id="promotion-model")
-                alias = gr.Textbox(
-                    label="Alias", placeholder="smollm2:champion", max_length=200, elem_id="promotion-alias-id"
-                )
-                suite = gr.Dropdown([], label="Suite that decides", elem_id="promotion-suite")
-                start = gr.Button("Promote", variant="primary", elem_id="promotion-start")
-                deploy = gr.Button("Only deploy", elem_id="promotion-deploy")
+            form, buttons = deployment_form()
             message = parts.area("promotion-message")
         with gr.Column(scale=8, min_width=520):
             promotion = parts.area("promotion")
             aliases = parts.area("aliases", waits=True)
             deployments = parts.area("deployments")
+    page = _Page(cache, form)
     areas = [promotion, aliases, deployments, shown]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-    parts.root().load(page.open, None, [model, suite], **quiet)
+    parts.root().load(page.open, None, [form.model, form.suite, form.answers, form.shadow], **quiet)
     parts.keep_fresh(cache, page.refresh, [candidate, shown], areas, on_load=True)
-    start.click(page.start, [model, alias, suite], [candidate, message], **quiet)
-    deploy.click(page.deploy, [model], [message], **quiet)
-    aliases.select(page.rollback, None, [message], **quiet)
+    buttons.promote.click(page.start, form.components(), [candidate, message], **quiet)
+    buttons.deploy.click(page.deploy, form.components(), [message], **quiet)
+    buttons.point.click(page.point, form.components(), [message], **quiet)
+    aliases.select(page.act, None, [message], **quiet)
     deployments.select(page.delete, None, [message], **quiet)
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache) -> None:
-        self._cache = cache
+    def __init__(self, cache: ServiceCache, form: DeploymentForm) -> None:
+        self._cache, self._form = cache, form
         self._ended: dict[Candidate, Promotion] = {}
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
             versions = [model.model_version_id for model in await self._cache.read(read_models)]
             suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
+            deployments = [item.deployment_id for item in await self._cache.read(read_deployments)]
         except ServiceError:
-            versions, suites = [], []
+            versions, suites, deployments = [], [], []
         smoke = next((suite for suite in suites if suite.startswith(f"{SUITE}@")), "")
-        return [parts.choices(versions, parts.query(request, "model")), parts.choices(suites, smoke)]
+        optional = [gr.Dropdown(choices=["", *names]) for names in (deployments, versions)]
+        return [parts.choices(versions, parts.query(request, "model")), parts.choices(suites, smoke), *optional]
 
     async def refresh(self, candidate: Candidate | None, shown: dict[str, int]) -> list[Any]:
         promotion = await html_or_notice(self._promotion(candidate), "promotion")
@@ -75,36 +73,58 @@ class _Page:
         deployments = await html_or_notice(self._deployments())
         return [*parts.changed(shown, promotion=promotion, aliases=aliases, deployments=deployments), shown]
 
-    async def start(self, model: str, alias_id: str, suite: str) -> list[Any]:
-        if not model or not alias_id.strip():
-            field = "alias_id" if model else "model"
-            problem = InvalidArgument("A candidate and an alias are needed.", "Give both.", field=field)
-            return [None, notice(problem, "promotion")]
-        candidate = Candidate(alias_id.strip(), model, suite or SUITE)
+    async def start(self, values: Values) -> list[Any]:
+        try:
+            candidate = self._form.candidate(values)
+        except ServiceError as error:
+            return [None, notice(error, "promotion")]
         former = self._ended.pop(candidate, None)
         if former is not None and former.step == "refused":
             candidate = replace(candidate, attempt=secrets.token_hex(4))
         self._cache.forget()
-        return [candidate, done_notice(f"{model} is tried out before {candidate.alias_id} points at it.")]
+        sentence = f"{candidate.model_version_id} is tried out before {candidate.alias_id} points at it."
+        return [candidate, done_notice(sentence)]
 
-    async def deploy(self, model: str) -> str:
-        request = pb.CreateDeploymentRequest(spec=pb.DeploymentSpec(model_version_id=model or ""))
+    async def deploy(self, values: Values) -> str:
         try:
+            request = pb.CreateDeploymentRequest(spec=self._form.deployment(values))
             deployment = (await self._cache.clients.registry.CreateDeployment(request)).deployment
         except ServiceError as error:
-            return notice(error, "promotion")
+            return notice(error, "deployment")
         self._cache.forget()
         return done_notice(f"{deployment.deployment_id} is being deployed.")
 
-    async def rollback(self, event: gr.EventData) -> str:
+    async def point(self, values: Values) -> str:
+        """Point an alias by hand, wherever it points now."""
         try:
-            alias = await find_alias(self._cache.clients, parts.picked(event))
-            request = pb.RollbackAliasRequest(alias_id=alias.alias_id, expected_revision=alias.revision)
-            moved = (await self._cache.clients.registry.RollbackAlias(request)).alias
+            request = self._form.move(values)
+            request.expected_revision = (await find_alias(self._cache.clients, request.alias_id)).revision
+            alias = (await self._cache.clients.registry.SetAlias(request)).alias
+        except ServiceError as error:
+            return notice(error, "alias")
+        self._cache.forget()
+        return done_notice(f"{alias.alias_id} is {alias.model_version_id}.", "Nothing was tested.", tone="warn")
+
+    async def act(self, event: gr.EventData) -> str:
+        """Roll the alias back whose button was clicked, or remove it."""
+        verb, _, alias_id = parts.picked(event).partition(" ")
+        try:
+            done = await (self._rollback if verb == "rollback" else self._remove)(alias_id)
         except ServiceError as error:
             return notice(error)
         self._cache.forget()
-        return done_notice(f"{moved.alias_id} is {moved.model_version_id} again.", tone="warn")
+        return done
+
+    async def _rollback(self, alias_id: str) -> str:
+        alias = await self._cache.read(read_alias, alias_id)
+        request = pb.RollbackAliasRequest(alias_id=alias_id, expected_revision=alias.revision)
+        moved = (await self._cache.clients.registry.RollbackAlias(request)).alias
+        left, now = alias.rollback_sentences
+        return done_notice(f"{alias_id} is {moved.model_version_id} again.", f"Left: {left} Now: {now}", tone="warn")
+
+    async def _remove(self, alias_id: str) -> str:
+        await self._cache.clients.registry.DeleteAlias(pb.DeleteAliasRequest(alias_id=alias_id))
+        return done_notice(f"The alias {alias_id} is removed; its version and deployment stay.", tone="warn")
 
     async def delete(self, event: gr.EventData) -> str:
         request = pb.DeleteDeploymentRequest(deployment_id=parts.picked(event))

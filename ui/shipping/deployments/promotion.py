@@ -22,7 +22,7 @@ from ui.openai.served import endpoint_of
 from ui.openai.shadowing.answers import ShadowAnswers
 from ui.shared.jobs import job_view
 from ui.shared.words import percent_text
-from ui.shipping.deployments.actions import find_alias, find_evaluation, list_deployments
+from ui.shipping.deployments.actions import find_alias, find_evaluation, list_deployments, read_alias
 from ui.shipping.deployments.views import EvidenceView, Promotion, evidence_view, shadow_sentence
 from ui.test_runs.actions import start_test_run
 
@@ -101,7 +101,7 @@ class _Flow:
         self._state = replace(self._state, test_run_id=run.test_run_id)
         if problem := self._not_judged(run, evaluation, "The candidate"):
             return problem
-        evidence = evidence_view(evaluation, self._candidate.model_version_id)
+        evidence = evidence_view(evaluation)
         self._state = replace(self._state, candidate=evidence)
         if reason := self._too_bad(evidence, is_incomplete=evaluation.is_incomplete):
             return self._end("refused", f"{reason} The alias stays as it is.")
@@ -127,7 +127,7 @@ class _Flow:
             change = await compare_evaluations(self._clients, champion.evaluation_id, evaluation.evaluation_id)
             self._state = replace(
                 self._state,
-                champion=evidence_view(champion, self._alias.model_version_id),
+                champion=evidence_view(champion),
                 comparison=change.sentence,
             )
             conforming = change.differences[0]
@@ -138,12 +138,13 @@ class _Flow:
         return await self._point(evaluation, deployment)
 
     async def _point(self, evaluation: Evaluation, deployment: pb.Deployment) -> Promotion:
+        champion = self._state.champion
         was_shadow = self._alias.shadow_model_version_id == self._candidate.model_version_id
         request = pb.SetAliasRequest(
             alias_id=self._candidate.alias_id,
             model_version_id=self._candidate.model_version_id,
             deployment_id=deployment.deployment_id,
-            evaluation_ids=[evaluation.evaluation_id],
+            evaluation_ids=[evaluation.evaluation_id, *([champion.evaluation_id] if champion else ())],
             expected_revision=self._alias.revision,
             shadow_model_version_id="" if was_shadow else self._alias.shadow_model_version_id,
         )
@@ -160,7 +161,8 @@ class _Flow:
         """Return an evaluation of the champion that can be set against the candidate's, or why there is none yet."""
         for evaluation_id in self._alias.evaluation_ids:
             known = await find_evaluation(self._clients, evaluation_id)
-            if known is not None and await self._is_comparable(known, evaluation):
+            is_champion = known is not None and known.model_version_id == self._alias.model_version_id
+            if known is not None and is_champion and await self._is_comparable(known, evaluation):
                 return known, None
         deployment = await self._deployment(self._alias.model_version_id, f"{self._key}-champion")
         run, judged = await self._tested(self._alias.model_version_id, deployment, f"{self._key}-champion")
@@ -206,9 +208,8 @@ class _Flow:
         return None
 
     async def _promoted(self, sentence: str) -> Promotion:
-        evaluations = [await find_evaluation(self._clients, item) for item in self._alias.evaluation_ids]
-        views = [evidence_view(item, self._alias.model_version_id) for item in evaluations if item]
-        state = replace(self._state, deployment_id=self._alias.deployment_id, candidate=next(iter(views), None))
+        alias = await read_alias(self._clients, self._alias.alias_id)
+        state = replace(self._state, deployment_id=alias.deployment_id, candidate=next(iter(alias.evidence), None))
         return replace(state, step="promoted", sentence=sentence)
 
     def _end(self, step: str, sentence: str) -> Promotion:

@@ -13,6 +13,7 @@ from services.chassis.errors import InvalidArgument
 from ui.openai.shadowing.shadows import shadows_of
 from ui.shared.documents import ClientsOf, Document
 from ui.shared.rpc import Body, RpcRouter
+from ui.shipping.deployments.actions import read_alias
 from ui.shipping.deployments.promotion import SUITE, Candidate, promote
 
 router = RpcRouter(tags=["deployments"])
@@ -39,6 +40,12 @@ router.rpc(
     "POST /aliases/{alias_id}/rollback", "registry.RollbackAlias", "Point a name at its version before, in one step."
 )
 router.rpc("DELETE /aliases/{alias_id}", "registry.DeleteAlias", "Remove a name; its version and deployment stay.")
+
+
+@router.get("/aliases/{alias_id}/evidence")
+async def get_alias_evidence(clients: ClientsOf, alias_id: str) -> Document:
+    """Return what was measured of the version that an alias points at, and of the one that a rollback goes to."""
+    return {"evidence": asdict(await read_alias(clients, alias_id))}
 
 
 @router.get("/aliases/{alias_id}/shadow-answers")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
@@ -46,12 +47,21 @@ class EvidenceView:
         """The same in one line."""
         low, high = map(percent_text, self.interval)
         rate = percent_text(self.rate)
-        return f"{self.model_version_id}: {rate} conforming ({low} to {high}) of {self.num_cases} cases"
+        return (
+            f"{self.model_version_id}: {rate} conforming ({low} to {high}) of {self.num_cases} cases of "
+            f"{self.test_suite_version_id}."
+        )
 
 
 @dataclass(frozen=True)
 class AliasView:
-    """A name, where it points, and what speaks for that."""
+    """A name, where it points, what was measured of that version, and of the one that a rollback goes to.
+
+    Attributes:
+        evidence: Of the version that it points at; more than one where more suites decided.
+        previous_evidence: Of the version before, on the suite of the first of these; None where nothing was measured.
+        problem: Why what was measured is not known; empty where it is.
+    """
 
     alias_id: str
     model_version_id: str
@@ -61,6 +71,23 @@ class AliasView:
     shadow_model_version_id: str
     changed: str
     evidence: tuple[EvidenceView, ...] = ()
+    previous_evidence: EvidenceView | None = None
+    problem: str = ""
+
+    @property
+    def rollback_sentences(self) -> tuple[str, str]:
+        """What was measured of the version that a rollback leaves, and of the one that it goes to."""
+        current, previous = next(iter(self.evidence), None), self.previous_evidence
+        return (
+            current.sentence if current else f"{self.model_version_id}: {self.unmeasured}",
+            previous.sentence if previous else f"{self.previous_model_version_id}: {self.unmeasured}",
+        )
+
+    @property
+    def unmeasured(self) -> str:
+        """Why there is no rate of a version."""
+        suite = f" on {self.evidence[0].test_suite_version_id}" if self.evidence else ""
+        return self.problem or f"nothing was measured{suite}."
 
 
 @dataclass(frozen=True)
@@ -163,26 +190,43 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
     )
 
 
-def alias_view(alias: Alias, evidence: tuple[EvidenceView, ...] = ()) -> AliasView:
-    """Return the view of an alias."""
+def alias_view(alias: Alias, named: Sequence[Evaluation] = (), recent: Sequence[Evaluation] = ()) -> AliasView:
+    """Return the view of an alias.
+
+    Args:
+        alias: The alias.
+        named: The evaluations by which it got its version.
+        recent: Others, newest first; they stand in for what the alias names none of.
+    """
+
+    def of(version_id: str, suite: str, evaluations: Iterable[Evaluation]) -> Iterator[EvidenceView]:
+        for item in evaluations:
+            if item.model_version_id == version_id and suite in ("", item.test_suite_version_id):
+                yield evidence_view(item)
+
+    current = tuple(of(alias.model_version_id, "", named))
+    evidence = current or tuple(islice(of(alias.model_version_id, "", recent), 1))
+    suite = evidence[0].test_suite_version_id if evidence else ""
+    previous = alias.previous_model_version_id
     return AliasView(
         alias_id=alias.alias_id,
         model_version_id=alias.model_version_id,
         deployment_id=alias.deployment_id,
         revision=alias.revision,
-        previous_model_version_id=alias.previous_model_version_id,
+        previous_model_version_id=previous,
         shadow_model_version_id=alias.shadow_model_version_id,
         changed=time_text(alias.update_time),
         evidence=evidence,
+        previous_evidence=next(of(previous, suite, [*named, *recent]), None) if previous else None,
     )
 
 
-def evidence_view(evaluation: Evaluation, model_version_id: str) -> EvidenceView:
+def evidence_view(evaluation: Evaluation) -> EvidenceView:
     """Return what an evaluation says for the version whose answers it judged."""
     overall = evaluation.metrics.overall
     return EvidenceView(
         evaluation_id=evaluation.evaluation_id,
-        model_version_id=model_version_id,
+        model_version_id=evaluation.model_version_id,
         test_suite_version_id=evaluation.test_suite_version_id,
         num_cases=overall.num_cases,
         rate=overall.conforming_rate,

@@ -92,6 +92,9 @@ class Services:
     async def GetEvaluation(self, request: Any) -> Any:
         return evaluation_pb2.GetEvaluationResponse(evaluation=self._evaluation(request.evaluation_id))
 
+    async def ListEvaluations(self, request: Any) -> Any:
+        return evaluation_pb2.ListEvaluationsResponse(evaluations=map(self._evaluation, self.rates))
+
     async def CompareEvaluations(self, request: Any, **_: Any) -> Any:
         comparison = comparison_pb2.Comparison(sentence="Fewer conform.")
         comparison.conforming.p_value = self.p_value
@@ -99,7 +102,9 @@ class Services:
         return comparison_pb2.CompareEvaluationsResponse(comparison=comparison)
 
     def _evaluation(self, version_id: str) -> evaluation_pb2.Evaluation:
-        evaluation = evaluation_pb2.Evaluation(evaluation_id=version_id, test_suite_version_id="roo_xml/smoke@1")
+        evaluation = evaluation_pb2.Evaluation(
+            evaluation_id=version_id, model_version_id=version_id, test_suite_version_id="roo_xml/smoke@1"
+        )
         evaluation.job.state = self.job
         evaluation.metrics.overall.conforming_rate = self.rates[version_id]
         return evaluation
@@ -122,7 +127,7 @@ async def test_a_candidate_that_proves_itself_gets_the_alias_with_its_evidence()
     assert (promoted.candidate.rate, promoted.champion.rate) == (0.6, 0.5)
     assert services.alias
     assert (services.alias.model_version_id, services.alias.revision) == (CANDIDATE, 4)
-    assert list(services.alias.evaluation_ids) == [CANDIDATE]
+    assert list(services.alias.evaluation_ids) == [CANDIDATE, CHAMPION], "what a rollback is weighed by"
     assert services.alias.deployment_id == promoted.deployment_id
     (run,) = services.runs.values()
     assert run.spec.endpoint.base_url == "http://127.0.0.1:1/v1"
