@@ -32,6 +32,7 @@ _ELEMENTS = {
     "artifact": "file",
     "model_id": "name",
     "base_model_version_id": "base",
+    "destinations": "destination",
 }
 
 
@@ -130,7 +131,11 @@ def notice(error: ServiceError, form: str = "") -> str:
 
 def field_id(form: str, field: str) -> str:
     """Return the id of the form's element for a field of the wire, such as `test-top-k` for `spec.sampling.top_k`."""
-    plain = re.sub(r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$|(?<=^source)\..*$", "", field)
+    plain = re.sub(
+        r"^spec\.|sampling\.|conversion\.|provenance\.|\[\d+\].*$|(?<=^source)\..*$|(?<=destination)\.(?!secret$).*$",
+        "",
+        field,
+    )
     named = _ELEMENTS.get(plain, plain)
     return f"{form}-{re.sub(r'[._]', '-', named)}" if named else ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import islice
 from typing import Literal, TypeAlias
 
@@ -13,11 +12,8 @@ from drillyard.registry.v1.publication_pb2 import (
     ListPublicationsRequest,
     PublicationSpec,
 )
-from google.protobuf.json_format import ParseDict
 
 from ui.gateway.clients import Clients
-from ui.models.exports.destinations import destination_fields
-from ui.models.exports.forms import form_fields
 from ui.models.exports.views import ShippingView, export_view, publication_view
 
 _NUM_RECENT = 5
@@ -38,35 +34,14 @@ async def read_publications(clients: Clients, noun: Noun) -> list[ShippingView]:
     return [publication_view(one) for one in islice(wanted, _NUM_RECENT)]
 
 
-async def start_export(clients: Clients, model_version_id: str, form: str, name: str) -> ShippingView:
-    """Start to export a version in a form such as `gguf:Q4_K_M`.
-
-    Raises:
-        InvalidArgument: The text is no form.
-    """
-    fields = {"model_version_id": model_version_id, "model_id": name, **form_fields(form)}
-    request = CreateExportRequest(spec=ParseDict(fields, ExportSpec()))
-    return export_view((await clients.registry.CreateExport(request)).export)
+async def start_export(clients: Clients, spec: ExportSpec) -> ShippingView:
+    """Start to export a version in a form."""
+    return export_view((await clients.registry.CreateExport(CreateExportRequest(spec=spec))).export)
 
 
-async def start_publication(
-    clients: Clients, version: Mapping[str, str], destination: str, *, secret: str, replace: bool
-) -> ShippingView:
-    """Start to publish a version at a place such as `hf:owner/name`.
-
-    Args:
-        clients: The services.
-        version: Fields of a PublicationSpec that say what is published.
-        destination: The place.
-        secret: Name of the secret with a token for it; empty for none.
-        replace: Whether what has the name may be replaced.
-
-    Raises:
-        InvalidArgument: The text names no place.
-    """
-    place = destination_fields(destination, secret=secret, replace=replace)
-    fields = {**version, "destination": place}
-    request = CreatePublicationRequest(spec=ParseDict(fields, PublicationSpec()))
+async def start_publication(clients: Clients, spec: PublicationSpec) -> ShippingView:
+    """Start to publish a version at a place."""
+    request = CreatePublicationRequest(spec=spec)
     return publication_view((await clients.registry.CreatePublication(request)).publication)
 
 

@@ -6,6 +6,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import gradio as gr
+from drillyard.registry.v1.export_pb2 import ExportSpec
+from drillyard.registry.v1.publication_pb2 import PublicationSpec
+from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import InvalidArgument, ServiceError
 from ui.gateway.clients import Clients
@@ -18,19 +21,21 @@ from ui.models.exports.actions import (
     start_export,
     start_publication,
 )
-from ui.models.exports.forms import CHOICES
+from ui.models.exports.forms import CHOICES, form_fields
+from ui.models.exports.place import PlaceForm
 from ui.models.exports.views import ShippingView
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
+from ui.shared.fields import FieldForm, Values, text_of
 
+PLACES = "hf:owner/name, ollama:name, folder:/path, oci:host/repository:tag"
 PUBLICATION = "The publication of {} to {}"
 
 
 def build(cache: ServiceCache, chosen: gr.State) -> None:
     """Build the box; `chosen` holds the id of the version that is open."""
-    box = _Box(cache)
-    shown = gr.State({})
+    shown, fields = gr.State({}), FieldForm("ship", ExportSpec)
     with gr.Column(elem_classes="dy-form"):
         form = gr.Dropdown(
             label="Ship the open version as",
@@ -40,60 +45,52 @@ def build(cache: ServiceCache, chosen: gr.State) -> None:
             allow_custom_value=True,
             elem_id="ship-form",
         )
-        name = gr.Textbox(
-            label="Name of the new model", info="Empty for a name of its own.", max_length=100, elem_id="ship-name"
-        )
+        fields.add("model_id", elem_id="ship-name")
+        with gr.Accordion("Settings of the form", open=False, elem_id="ship-settings"):
+            fields.add("profile_id", elem_id="ship-profile")
+            for name in ("num_ctx", "renderer", "parser"):
+                fields.add(name)
         export = gr.Button("Export", elem_id="ship-export")
-        places = "Such as hf:owner/name, ollama:name, folder:/path, oci:host/repository:tag."
-        publish, fields = publishing("ship", places)
+        place = PlaceForm("ship", "Publish the open version to", f"Such as {PLACES}.")
+        publish = gr.Button("Publish", elem_id="ship-publish")
         message = parts.area("ship-message")
     exports, publications = parts.area("exports"), parts.area("publications")
+    box = _Box(cache, chosen, form, fields, place)
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     parts.keep_fresh(cache, box.refresh, [shown], [exports, publications, shown], on_load=True)
-    export.click(box.export, [chosen, form, name], [message], **quiet)
-    publish.click(box.publish, [chosen, *fields], [message], **quiet)
+    export.click(box.export, {chosen, form, *fields.components.values()}, [message], **quiet)
+    publish.click(box.publish, {chosen, *place.components()}, [message], **quiet)
     exports.select(box.cancel_export, None, [message], **quiet)
     publications.select(box.cancel_publication, None, [message], **quiet)
 
 
-def publishing(form: str, places: str) -> tuple[gr.Button, list[Any]]:
-    """Build a button that publishes, and the fields that say where to: place, secret, and whether to replace."""
-    place = gr.Textbox(label="Publish the open version to", info=places, max_length=4096, elem_id=f"{form}-place")
-    secret = gr.Textbox(
-        label="Secret", info="Its name, not the token; empty for none.", max_length=64, elem_id=f"{form}-secret"
-    )
-    replace = gr.Checkbox(label="Replace what has the name", value=False, elem_id=f"{form}-replace")
-    return gr.Button("Publish", elem_id=f"{form}-publish"), [place, secret, replace]
-
-
 class _Box:
-    def __init__(self, cache: ServiceCache) -> None:
-        self._cache = cache
+    def __init__(
+        self, cache: ServiceCache, chosen: gr.State, form: gr.Dropdown, fields: FieldForm, place: PlaceForm
+    ) -> None:
+        self._cache, self._chosen, self._form, self._fields, self._place = cache, chosen, form, fields, place
 
     async def refresh(self, shown: dict[str, int]) -> list[Any]:
         exports = await html_or_notice(self._exports())
         publications = await html_or_notice(publications_html(self._cache, "model_version_id"))
         return [*parts.changed(shown, exports=exports, publications=publications), shown]
 
-    async def export(self, chosen: str, form: str, name: str) -> str:
+    async def export(self, values: Values) -> str:
         try:
-            check_chosen(chosen)
-            begun = await start_export(self._cache.clients, chosen, form or "", name.strip())
+            spec = ParseDict(form_fields(text_of(values, self._form)), ExportSpec())
+            spec.model_version_id = version_of(values, self._chosen)
+            self._fields.fill(spec, values, "spec.")
+            begun = await start_export(self._cache.clients, spec)
         except ServiceError as error:
             return notice(error, "ship")
         self._cache.forget()
-        return done_notice(f"The export of {chosen} as {begun.target} has begun.")
+        return done_notice(f"The export of {spec.model_version_id} as {begun.target} has begun.")
 
-    async def publish(self, chosen: str, place: str, secret: str, replace: bool) -> str:
+    async def publish(self, values: Values) -> str:
         try:
-            check_chosen(chosen)
-            begun = await start_publication(
-                self._cache.clients,
-                {"model_version_id": chosen},
-                place.strip(),
-                secret=secret.strip(),
-                replace=replace,
-            )
+            chosen = version_of(values, self._chosen)
+            spec = PublicationSpec(model_version_id=chosen, destination=self._place.destination(values))
+            begun = await start_publication(self._cache.clients, spec)
         except ServiceError as error:
             return notice(error, "ship")
         self._cache.forget()
@@ -126,7 +123,8 @@ async def cancelled(
     return done_notice(f"{name.format(job.version_id, job.target)} is cancelled.", tone="warn")
 
 
-def check_chosen(chosen: str) -> None:
-    """Raise InvalidArgument unless a version is open."""
-    if not chosen:
-        raise InvalidArgument("No version is open.", "Click on one in the list first.")
+def version_of(values: Values, chosen: gr.State) -> str:
+    """Return the version that is open, or raise InvalidArgument where none is."""
+    if version_id := text_of(values, chosen):
+        return version_id
+    raise InvalidArgument("No version is open.", "Click on one in the list first.")

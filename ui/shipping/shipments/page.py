@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import gradio as gr
-from drillyard.feedback.v1.shipment_pb2 import CancelShipmentRequest, CreateShipmentRequest, ShipmentSpec
-from drillyard.registry.v1.export_pb2 import ExportSpec
-from drillyard.registry.v1.publication_pb2 import Destination
-from google.protobuf.json_format import ParseDict
+from drillyard.feedback.v1.shipment_pb2 import CancelShipmentRequest, CreateShipmentRequest
 
-from services.chassis.errors import InvalidArgument, ServiceError
+from services.chassis.errors import ServiceError
 from ui.models.actions import read_models, read_suites
-from ui.models.exports.destinations import destination_fields
-from ui.models.exports.forms import CHOICES, form_fields
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, done_notice, html_or_notice, notice
 from ui.shared.environment import render
-from ui.shared.fields import FieldForm, Values, text_of
+from ui.shared.fields import Values
 from ui.shipping.shipments.actions import read_shipment, recent_shipments
-
-_FIELDS = ("num_rows", "max_rate_loss", "max_log_prob_difference", "max_new_tokens")
+from ui.shipping.shipments.form import ShipmentForm
 
 
 def build(cache: ServiceCache) -> None:
@@ -29,7 +23,7 @@ def build(cache: ServiceCache) -> None:
     chosen, shown = gr.State(""), gr.State({})
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300):
-            form = _Form()
+            form = ShipmentForm()
             listed = parts.area("shipments")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("shipment-message")
@@ -49,48 +43,8 @@ def build(cache: ServiceCache) -> None:
     cancel.click(page.cancel, [chosen], [message], **quiet)
 
 
-class _Form:
-    """What a shipment is started with."""
-
-    def __init__(self) -> None:
-        self.fields = FieldForm("shipment", ShipmentSpec)
-        with gr.Column(elem_classes="dy-form"):
-            self.model = gr.Dropdown([], label="Model", elem_id="shipment-model")
-            self.suite = gr.Dropdown([], label="Suite", elem_id="shipment-suite")
-            self.form = gr.Dropdown(
-                CHOICES, value=CHOICES[0][1], label="Form", allow_custom_value=True, elem_id="shipment-form"
-            )
-            self.destination = gr.Textbox(
-                label="Destination",
-                info="Such as ollama:NAME, hf:OWNER/NAME or folder:/PATH; empty only proves the form.",
-                max_length=4096,
-                elem_id="shipment-destination",
-            )
-            with gr.Accordion("Margins", open=False, elem_id="shipment-margins"):
-                self.fields.add(*_FIELDS)
-            self.start = gr.Button("Ship", variant="primary", elem_id="shipment-start")
-
-    def components(self) -> set[Any]:
-        return {self.model, self.suite, self.form, self.destination, *self.fields.components.values()}
-
-    def spec(self, values: Values) -> ShipmentSpec:
-        model, suite = values[self.model], values[self.suite]
-        if not model or not suite:
-            field = "suite" if model else "model"
-            raise InvalidArgument("A model and a suite are needed.", "Choose both.", field=field)
-        place = text_of(values, self.destination)
-        spec = ShipmentSpec(
-            model_version_id=model,
-            test_suite_version_id=suite,
-            export=ParseDict(form_fields(text_of(values, self.form)), ExportSpec()),
-            destinations=[ParseDict(destination_fields(place), Destination())] if place else [],
-        )
-        self.fields.fill(spec, values, "spec.")
-        return spec
-
-
 class _Page:
-    def __init__(self, cache: ServiceCache, form: _Form) -> None:
+    def __init__(self, cache: ServiceCache, form: ShipmentForm) -> None:
         self._cache = cache
         self._form = form
 

@@ -10,11 +10,14 @@ import pytest
 from drillyard.job.v1.job_pb2 import JOB_STATE_CANCELLED, JOB_STATE_RUNNING, Job
 from drillyard.registry.v1 import export_pb2, publication_pb2
 
-from services.chassis.errors import FailedPrecondition
+from services.chassis.errors import AlreadyExists, FailedPrecondition
 from ui.gateway.access.caller import Scope
 from ui.gateway.access.events import EVENTS
+from ui.models.exports import box as exports_box
 from ui.models.exports.box import _Box
-from ui.shared.cache import ServiceCache
+from ui.models.exports.place import PlaceForm
+from ui.shared.cache import ServiceCache, field_id
+from ui.shared.fields import FieldForm
 from ui.training_jobs.datasets.publish_box import PublishBox
 
 
@@ -36,6 +39,17 @@ class Registry:
 
     async def ListPublications(self, _: Any) -> Any:
         return publication_pb2.ListPublicationsResponse(publications=self.publications)
+
+    async def CreateExport(self, request: Any) -> Any:
+        self.export = export_pb2.Export(export_id="export-2", spec=request.spec, job=_running("export-2"))
+        return export_pb2.CreateExportResponse(export=self.export)
+
+    async def CreatePublication(self, request: Any) -> Any:
+        if not request.spec.destination.replace:
+            raise AlreadyExists("me/roo is there.", "Replace it.", field="spec.destination.hub_id")
+        one = publication_pb2.Publication(publication_id="publication-3", spec=request.spec)
+        self.publications.append(one)
+        return publication_pb2.CreatePublicationResponse(publication=one)
 
     async def CancelExport(self, request: Any) -> Any:
         if request.export_id != self.export.export_id:
@@ -64,8 +78,48 @@ def cache() -> ServiceCache:
     return ServiceCache(application)
 
 
+def _box(cache: ServiceCache) -> _Box:
+    with gr.Blocks():
+        fields = FieldForm("ship", export_pb2.ExportSpec)
+        fields.add("model_id", "profile_id", "num_ctx", "renderer", "parser")
+        return _Box(cache, gr.State(""), gr.Dropdown(["gguf:Q8_0"]), fields, PlaceForm("ship", "To", "Such as hf:a/b."))
+
+
+async def test_the_settings_of_a_form_and_of_a_place_are_sent(cache: ServiceCache) -> None:
+    box, registry = _box(cache), cache.clients.registry
+    own = box._fields.components
+    values: dict[Any, Any] = {item: item.value for item in {*own.values(), *box._place.components()}}
+    values |= {box._chosen: "", box._form: "ollama:Q8_0"}
+    assert "No version is open." in await box.export(values) and "No version is open." in await box.publish(values)
+    values |= {
+        box._chosen: "tuned@1",
+        own["num_ctx"]: 512,
+        own["renderer"]: "qwen3-coder",
+        own["profile_id"]: "roo_xml",
+    }
+    assert "The export of tuned@1 as ollama:Q8_0 has begun." in await box.export(values)
+    spec = (await registry.ListExports(None)).exports[0].spec
+    assert (spec.num_ctx, spec.renderer, spec.profile_id, spec.model_id) == (512, "qwen3-coder", "roo_xml", "")
+    assert 'data-blames="ship-destination"' in await box.publish(values), "no place is named"
+    secret, replace = (box._place._fields.components[name] for name in ("secret", "replace"))
+    values |= {box._place._text: "hf:me/roo", secret: "hub"}
+    assert 'data-blames="ship-destination"' in await box.publish(values)
+    values |= {replace: True}
+    assert "The publication of tuned@1 to hf:me/roo has begun." in await box.publish(values)
+    assert registry.publications[-1].spec.destination.secret == "hub"
+    assert field_id("ship", "destination.secret") == secret.elem_id
+
+
+async def test_the_box_shows_what_can_be_set(cache: ServiceCache) -> None:
+    with gr.Blocks() as blocks:
+        exports_box.build(cache, gr.State(""))
+    shown = {getattr(block, "elem_id", None) for block in blocks.blocks.values()}
+    names = ("name", "profile", "num-ctx", "renderer", "parser", "destination", "destination-secret")
+    assert {f"ship-{name}" for name in names} <= shown
+
+
 async def test_an_export_and_a_publication_of_a_model_are_cancelled_where_they_are_shown(cache: ServiceCache) -> None:
-    box = _Box(cache)
+    box = _box(cache)
     exports, publications, shown = await box.refresh({})
     assert 'data-select="export-1"' in exports and "publication-1" not in exports
     assert 'data-select="publication-1"' in publications and "publication-2" not in publications
