@@ -1,7 +1,5 @@
 """Starts the evaluator: `python -m services.evaluator`."""
 
-from __future__ import annotations
-
 from functools import partial
 
 from drillyard.evaluator.v1 import evaluator_service_pb2_grpc as rpc

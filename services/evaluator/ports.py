@@ -1,7 +1,5 @@
 """What the evaluator needs from outside."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum

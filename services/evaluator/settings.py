@@ -1,7 +1,5 @@
 """The settings of the evaluator."""
 
-from __future__ import annotations
-
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 

@@ -1,7 +1,5 @@
 """Messages rendered to token ids by the model's own chat template, for asking and for training, token-exactly."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import re

@@ -1,7 +1,5 @@
 """Loading a model folder for compute: safetensors only, never remote code, and an adapter only when it fits."""
 
-from __future__ import annotations
-
 import ctypes
 import re
 from collections.abc import Iterable, Mapping

@@ -4,8 +4,6 @@ Registered with transformers under `ATTENTION`, so that any standard decoder com
 models attend as usual.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar

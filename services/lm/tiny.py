@@ -1,7 +1,5 @@
 """A tiny random model made in code, in the ordinary folder form: for tests, kill tests and first steps offline."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Final

@@ -1,7 +1,5 @@
 """What a generation worker and its parent say, one JSON object per line that is not trusted; imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Final, Literal, TypeVar

@@ -1,7 +1,5 @@
 """What a protocol profile is, and what most profiles share."""
 
-from __future__ import annotations
-
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping

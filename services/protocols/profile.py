@@ -1,7 +1,5 @@
 """The profiles that there are: the built-in ones from one table, those of other distributions by entry point."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib import import_module

@@ -1,7 +1,5 @@
 """One turn between a model and its client: what the model answers, what the client knows, what it does."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NotRequired, TypedDict

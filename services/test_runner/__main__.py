@@ -1,7 +1,5 @@
 """Starts the test runner: `python -m services.test_runner`."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Turns the ids of a spec into the versions, digests and places that a run uses for good."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The Prometheus series of this service besides those that every service has."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from services.chassis.telemetry import Telemetry

@@ -1,7 +1,5 @@
 """The test runner over gRPC."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 

@@ -12,8 +12,6 @@ The guilty step is decided by facts, the first of these rules that holds:
 6. `weights`: all of the above are the same, or are not known, and the answers still differ.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

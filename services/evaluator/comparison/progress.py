@@ -1,7 +1,5 @@
 """Compares two evaluations case by case: what was gained and lost, and what chance may have done."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 

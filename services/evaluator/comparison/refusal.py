@@ -1,7 +1,5 @@
 """Refuses to set side by side evaluations whose figures do not mean the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 
 from services.chassis.errors import FailedPrecondition

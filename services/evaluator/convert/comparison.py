@@ -1,7 +1,5 @@
 """Comparisons and parity, to the wire."""
 
-from __future__ import annotations
-
 from drillyard.evaluator.v1 import comparison_pb2 as pb
 
 from services.chassis.wire import to_message

@@ -1,7 +1,5 @@
 """Evaluations, to the wire and from it."""
 
-from __future__ import annotations
-
 from drillyard.evaluator.v1 import evaluation_pb2
 
 from services.chassis.jobs.convert import job_to_proto

@@ -1,7 +1,5 @@
 """Exports, from the wire."""
 
-from __future__ import annotations
-
 from drillyard.evaluator.v1 import export_pb2
 
 from services.chassis.errors import InvalidArgument

@@ -1,7 +1,5 @@
 """Verdicts, to the wire, and answers to judge, from it."""
 
-from __future__ import annotations
-
 from drillyard.evaluator.v1 import verdict_pb2
 
 from services.evaluator.convert.transcript import message_from_proto

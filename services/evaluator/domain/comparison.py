@@ -1,7 +1,5 @@
 """Comparisons: two evaluations of one suite version side by side."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Evaluations: one judging of one test run."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """Exports: an evaluation as a file for other programs, or as a page for people."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

@@ -1,7 +1,5 @@
 """The grader: a model whose opinion is a score beside the rules' verdict."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

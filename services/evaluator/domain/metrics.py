@@ -1,7 +1,5 @@
 """Metrics: what the verdicts of an evaluation amount to."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Parity: how far two forms of one model agree."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from enum import StrEnum
 

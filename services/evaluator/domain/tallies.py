@@ -1,7 +1,5 @@
 """Counts of verdicts from which metrics are made, so that no one has to read all verdicts again."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 

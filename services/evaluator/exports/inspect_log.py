@@ -3,8 +3,6 @@
 Source of the form: https://inspect.aisi.org.uk/reference/inspect_ai.log.html
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncGenerator, Mapping
 from typing import Any

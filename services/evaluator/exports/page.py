@@ -1,7 +1,5 @@
 """One page that opens without a network: no script, no outside resource, every text shown as text."""
 
-from __future__ import annotations
-
 import heapq
 import re
 from collections import Counter, defaultdict

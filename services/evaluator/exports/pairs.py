@@ -1,7 +1,5 @@
 """Pairs for training by preferences: an answer that conforms against the one that the model gave and that fails."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncGenerator
 

@@ -1,7 +1,5 @@
 """What exports are written from: verdicts, transcripts and provenance."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass

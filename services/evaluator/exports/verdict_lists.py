@@ -1,7 +1,5 @@
 """All verdicts: a line each for spreadsheets, or one JSON object with provenance and metrics."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

@@ -1,7 +1,5 @@
 """The job of an evaluation: judges what a run has stored, and follows it until it ends."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """The second part of an evaluation with a grader: a model's scores beside verdicts that are stored already."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Judges transcripts with the protocol's own rules, as the simulated client does in process."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 

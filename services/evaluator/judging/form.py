@@ -1,7 +1,5 @@
 """The form alone: verdicts on answers to what a client really asked, where nobody knows what is right."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Asks a model how good answers are, so that what it reads can neither give it orders nor choose its own score."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import secrets

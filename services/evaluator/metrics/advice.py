@@ -1,7 +1,5 @@
 """Sentences that a person can act on, from the layers and details of the verdicts that fail."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence

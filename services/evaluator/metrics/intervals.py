@@ -6,8 +6,6 @@ another, so with repeats the number of transcripts is divided by the design effe
 cases get a percentile bootstrap that draws whole cases.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """Reduces what the store counts to metrics."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The RPCs of this service: wire in, use case, wire out; one file per noun."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceServicer

@@ -1,7 +1,5 @@
 """The RPC of comparisons."""
 
-from __future__ import annotations
-
 from drillyard.evaluator.v1 import comparison_pb2
 
 from services.chassis.calls import Context

@@ -1,7 +1,5 @@
 """The RPCs of evaluations."""
 
-from __future__ import annotations
-
 from operator import attrgetter
 
 from drillyard.evaluator.v1 import evaluation_pb2

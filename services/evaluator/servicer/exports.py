@@ -1,7 +1,5 @@
 """The RPC of exports."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 

@@ -1,7 +1,5 @@
 """The RPCs that judge answers without storing anything."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """The RPCs of verdicts."""
 
-from __future__ import annotations
-
 from drillyard.evaluator.v1 import verdict_pb2
 
 from services.chassis.calls import Context

@@ -1,7 +1,5 @@
 """Queries over verdicts: filters, and aggregates that the database makes."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Evaluations and verdicts in the service's database, SQLite or PostgreSQL."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path

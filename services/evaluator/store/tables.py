@@ -1,7 +1,5 @@
 """The tables of this service besides those of its jobs."""
 
-from __future__ import annotations
-
 from sqlalchemy import (
     JSON,
     BigInteger,

@@ -1,7 +1,5 @@
 """What callers may do with comparisons."""
 
-from __future__ import annotations
-
 import asyncio
 
 from services.chassis.errors import FailedPrecondition

@@ -1,7 +1,5 @@
 """What callers may do with evaluations."""
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

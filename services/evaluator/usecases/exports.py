@@ -1,7 +1,5 @@
 """What callers may do with exports."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """What callers may ask of the judge: single answers, batches and streams, of which nothing is stored."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence

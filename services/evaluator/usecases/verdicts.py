@@ -1,7 +1,5 @@
 """What callers may do with verdicts."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from difflib import get_close_matches
 

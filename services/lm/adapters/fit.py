@@ -4,8 +4,6 @@ The model is built without memory for its weights, so that only names and shapes
 or `problem`, which names tensors, and `next_step`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

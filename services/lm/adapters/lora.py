@@ -1,7 +1,5 @@
 """Making, loading, saving and merging adapters."""
 
-from __future__ import annotations
-
 import json
 import math
 import warnings

@@ -1,7 +1,5 @@
 """What an adapter's `adapter_config.json` may say: each field is computed exactly as PEFT does, or refused by name."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field

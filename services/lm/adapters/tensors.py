@@ -1,7 +1,5 @@
 """The tensors of an adapter's file, under the names that PEFT gives them for one model, whoever wrote the file."""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping

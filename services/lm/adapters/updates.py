@@ -1,7 +1,5 @@
 """What an adapter changes of each weight, told without the base's weights, so that a merge can go row by row."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """`python -m services.lm.conversion COMMAND`: models in and out, told in JSON lines, the last one the result."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

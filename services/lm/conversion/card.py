@@ -1,7 +1,5 @@
 """The model card: what lies in an exported folder, where it comes from, how well it did, and how it is used."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

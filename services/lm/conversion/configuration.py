@@ -1,7 +1,5 @@
 """The model's configuration in the folder form, from what a GGUF's metadata and tensors say."""
 
-from __future__ import annotations
-
 import math
 from typing import Final
 

@@ -1,7 +1,5 @@
 """A GGUF model turned into a folder of safetensors, a few rows at a time, so that memory stays small."""
 
-from __future__ import annotations
-
 import json
 import math
 import struct

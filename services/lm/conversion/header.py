@@ -1,7 +1,5 @@
 """The header of a GGUF file, read within bounds: no length in it is believed before it is checked."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """What a GGUF file is, and where each tensor goes in the folder form; one that is missing or unused is refused."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """A base model and its LoRA adapter made into one folder, block by block of rows where the adapter allows it."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """What a GGUF's metadata announce: the kind of file, and nothing that changes the computation and is not understood."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.table import (

@@ -1,7 +1,5 @@
 """A model in one GGUF file, or in several that belong together; what is announced and is not there is refused."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

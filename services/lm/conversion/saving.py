@@ -1,7 +1,5 @@
 """A model in memory written as a folder, with the configuration, tokenizer and templates of the folder it came from."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How each ggml tensor type is stored: (numbers per block, bytes per block)."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.errors import InvalidModelFile

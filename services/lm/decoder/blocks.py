@@ -4,8 +4,6 @@ Grouped heads are folded into the rows of their key head, so that one product se
 (key heads, tokens * group, size), keys and values (key heads, tokens, size).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

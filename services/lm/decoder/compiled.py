@@ -4,8 +4,6 @@ Loops over a row read and write float32 in registers, so nothing is stored betwe
 result is rounded once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, Final
 

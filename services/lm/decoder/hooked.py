@@ -1,7 +1,5 @@
 """A pass through transformers' own layers: any standard decoder, any device, any adapter."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from inspect import signature

@@ -3,8 +3,6 @@
 Rows of `out` and of gradients may stand apart, as the left columns of a wider tensor do; all else is without gaps.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """One decoder layer for training: a hand-written derivative that keeps little and recomputes what is cheap."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The columns of the product's weight hold the base weights and, behind them, each
 columns of its input hold `x` and, behind it, `x A`. So `x W + s (x A) B` is one product, and so is its derivative.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Log-probabilities over a large vocabulary, a few rows at a time, with their derivative taken on the way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -1,7 +1,5 @@
 """A frozen model's layers for generation: weights packed for the processor, products fused with what follows them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -1,7 +1,5 @@
 """One row of tokens computed behind those before it, kept until its derivative is taken."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol

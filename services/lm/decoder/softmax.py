@@ -3,8 +3,6 @@
 On a processor compiled loops touch only what is seen; elsewhere, and for other numbers, torch computes it with a mask.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any

@@ -1,7 +1,5 @@
 """Memory for what a training step keeps, given back last in, first out: rows of any lengths leave no holes."""
 
-from __future__ import annotations
-
 import mmap
 from contextlib import suppress
 from math import prod

@@ -5,8 +5,6 @@ position alone. The configuration tells most models that are otherwise; a small 
 rest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final

@@ -4,8 +4,6 @@ A template is a program from elsewhere: its time and memory are bounded. Exit st
 error when the folder or the request cannot be read.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import sys

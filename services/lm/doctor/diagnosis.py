@@ -1,7 +1,5 @@
 """What the doctor is asked and what it finds, from and to JSON; imports neither torch nor transformers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

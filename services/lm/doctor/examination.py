@@ -1,7 +1,5 @@
 """One examination: all checks in their order, each left out where an earlier finding explains what it would see."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final

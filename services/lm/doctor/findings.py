@@ -1,7 +1,5 @@
 """What the doctor can find, from the table `findings.toml`."""
 
-from __future__ import annotations
-
 import tomllib
 from pathlib import Path
 from string import Template

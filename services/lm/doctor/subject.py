@@ -1,7 +1,5 @@
 """The model that is examined: its tokenizer, its settings, and what its template makes of messages."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Checking a model or adapter folder before any library opens it; light enough to run without torch."""
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """JSON objects of a model folder, read within bounds; keys by which a library could fetch or run foreign code."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

@@ -4,8 +4,6 @@ The text is an SPDX name or another word that the Hub knows, such as `apache-2.0
 `tongyi-qianwen (https://…/LICENSE)`, with the place of its text where that is told; or the place alone.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final, NamedTuple
 

@@ -1,7 +1,5 @@
 """The chat templates of a folder, found and ranked as transformers does: one, or several by name."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from pathlib import Path

@@ -5,8 +5,6 @@ fifty more) and takes only vocabulary and merges from the file. So none of them 
 and the settings name special tokens and chat templates, and add nothing to it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from inspect import signature

@@ -4,8 +4,6 @@ Prints one line of JSON: `notes`, a sentence each on what the settings say other
 `next_step` and `place`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Which files of a folder are the model's weights: one set, all of it, and no second one that could be meant."""
 
-from __future__ import annotations
-
 import re
 from fnmatch import fnmatchcase
 from pathlib import Path

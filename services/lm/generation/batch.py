@@ -1,7 +1,5 @@
 """The sequences that are decoded together behind one prefix."""
 
-from __future__ import annotations
-
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Keys and values: of a prefix that a batch shares, and of the sequences behind it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Many prompts answered together: what they share is read once, who stops leaves, and who waits joins."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence

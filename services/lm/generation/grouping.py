@@ -1,7 +1,5 @@
 """Dividing prompts into groups that share long beginnings, and beginnings into segments."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, takewhile

@@ -1,7 +1,5 @@
 """Answering prompts one by one with transformers' own cache: for attention that segments cannot express."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from inspect import signature

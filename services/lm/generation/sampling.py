@@ -1,7 +1,5 @@
 """Choosing the next token: the same for a sequence whatever else is in its batch."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 

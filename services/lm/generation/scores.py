@@ -1,7 +1,5 @@
 """Log-probabilities of tokens: of those that were chosen, and of a prompt's own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Final

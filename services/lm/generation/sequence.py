@@ -1,7 +1,5 @@
 """One sequence while it is written: its tokens, and its text in whole characters with nothing behind a stop text."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final

@@ -1,7 +1,5 @@
 """Guessing the next tokens by looking up what followed the last ones before: answers repeat paths and file text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Final
 

@@ -1,7 +1,5 @@
 """A sequence of tokens of which some are trained."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A step's gradients from any loss that is a function of the trained tokens' log-probabilities."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Log-probabilities of one sequence by itself, for models that cannot be computed behind shared prefixes."""
 
-from __future__ import annotations
-
 from inspect import signature
 from typing import Any
 

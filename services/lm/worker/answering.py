@@ -1,7 +1,5 @@
 """Requests to events, with one loaded model."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """How a value differs from the expected one, in one sentence that stays short whatever the values hold."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

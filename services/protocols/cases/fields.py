@@ -1,7 +1,5 @@
 """Reads JSON documents field by field; what is wrong is named by its path."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable, Mapping
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """JSON documents as cases; what is wrong is named by its place."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args

@@ -1,7 +1,5 @@
 """How an answer in plain text is scored."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 

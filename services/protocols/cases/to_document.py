@@ -1,7 +1,5 @@
 """Cases and answers as JSON documents."""
 
-from __future__ import annotations
-
 from services.protocols.cases.case import Case, Choice, Expected, Goal
 from services.protocols.cases.scoring import scoring_to_document
 from services.protocols.turn import Answer

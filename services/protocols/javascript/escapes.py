@@ -1,7 +1,5 @@
 """What a backslash means in an ECMAScript expression without the flag `u`."""
 
-from __future__ import annotations
-
 import re
 
 from services.protocols.javascript.groups import Groups, read_name

@@ -3,8 +3,6 @@
 The grammar is that of ECMAScript 2024: a name may be given to one group only, and flags cannot change inside.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Final

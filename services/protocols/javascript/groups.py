@@ -1,7 +1,5 @@
 """The groups of an ECMAScript expression: how many there are, and their names."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 

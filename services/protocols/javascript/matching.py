@@ -4,8 +4,6 @@ What a state (step, place) leads to is found out once, so that an expression wit
 proportion to steps times units. References need registers, which make the states many; there the number is limited.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 from typing import Final

@@ -4,8 +4,6 @@ Expressions that neither look around nor refer to groups are searched by RE2, in
 reads a part of them in another way; the others by `matching`. Both work on UTF-16 units, as the client does.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final

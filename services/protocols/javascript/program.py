@@ -1,7 +1,5 @@
 """Turns an ECMAScript expression into steps that `matching` walks."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence as Steps
 from dataclasses import dataclass
 from enum import IntEnum

@@ -1,7 +1,5 @@
 """String rules of ECMAScript where they differ from Python's."""
 
-from __future__ import annotations
-
 import json
 
 SPACES = (

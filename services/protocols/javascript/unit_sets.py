@@ -1,7 +1,5 @@
 """Sets of UTF-16 units, as ECMAScript's classes name them."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache

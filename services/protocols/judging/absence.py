@@ -1,7 +1,5 @@
 """The verdict on an answer without a call: one is due and missing, or none is due and the text is judged."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from services.protocols.cases import Case

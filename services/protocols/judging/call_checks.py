@@ -1,7 +1,5 @@
 """Checks over all calls of an answer: the form of each, and the calls against those that are due."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Mending an answer that fails: as much of it as may stay, and of a right answer only what is needed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable
 from difflib import SequenceMatcher

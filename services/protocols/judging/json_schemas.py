@@ -5,8 +5,6 @@ in steps of some ten microseconds, since few words can stand for a schema withou
 memory holds.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping

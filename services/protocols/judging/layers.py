@@ -21,8 +21,6 @@ A mistake has one name in all profiles:
 - a call where none is due, in whatever form, is `needless_call`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, NamedTuple, TypeVar
 

@@ -1,7 +1,5 @@
 """Reward components of a verdict, kept apart: a sum would hide which of them an answer earned."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

@@ -1,7 +1,5 @@
 """Draws words and pieces of code from one of two stocks, by a seed."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from collections.abc import Mapping, Sequence

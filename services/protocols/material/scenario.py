@@ -1,7 +1,5 @@
 """What a scenario is: a situation, a task and the right answers, in terms that protocols share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random

@@ -1,7 +1,5 @@
 """What the client does with one answer, and what it says to it: it runs each call that fits its schema, in order."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Are the arguments of a call those of the due one?"""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from services.protocols.cases import Choice, Expected

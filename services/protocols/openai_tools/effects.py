@@ -1,7 +1,5 @@
 """What the functions of a case do to its documents and its checklist."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

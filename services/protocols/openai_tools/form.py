@@ -1,7 +1,5 @@
 """The form of one call: readable, of a function that exists, complete, with values that its schema allows."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 
 from services.protocols.cases import Expected

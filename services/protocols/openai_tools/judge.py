@@ -1,7 +1,5 @@
 """The verdict on one answer: every call asked layer by layer, then the calls against those that are due."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 

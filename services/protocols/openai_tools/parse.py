@@ -1,7 +1,5 @@
 """Calls that a model writes as text, and raw arguments as values."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The profile `openai_tools`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """What the model gets to read: the system prompt in three sizes, and the task."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 

@@ -1,7 +1,5 @@
 """From a scenario to a case of this protocol: functions of the case's own, and calls beside the text."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Function definitions: reading them, and checking arguments against their JSON schemas."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """The invented tools of the built-in suite and the pool."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

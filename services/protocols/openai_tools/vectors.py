@@ -1,7 +1,5 @@
 """What conformance vectors of this profile ask."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 

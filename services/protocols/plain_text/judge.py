@@ -1,7 +1,5 @@
 """The verdict on an answer in plain text."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from services.protocols.cases import Case, CaseError, Scoring

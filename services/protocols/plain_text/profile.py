@@ -1,7 +1,5 @@
 """The profile `text`."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from services.protocols.cases import Case, CaseError

@@ -1,7 +1,5 @@
 """Checklist text, as `update_todo_list` and `new_task` take it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import Literal

@@ -1,7 +1,5 @@
 """Are the arguments of a call the right ones? Both sides in the client's own normal form."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Callable, Mapping
 from typing import Protocol

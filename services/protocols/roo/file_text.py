@@ -1,7 +1,5 @@
 """Text that a call brings for a file or a command, after the client's own tidying."""
 
-from __future__ import annotations
-
 from services.protocols.roo.diff.line_numbers import all_numbered, strip_numbers
 
 _ENTITIES = (

@@ -8,8 +8,6 @@ Every path meets every rule, so what a rule costs is bounded: one that looks aro
 tricks with backslashes to write, is taken for one that the client cannot read, and after MAX_RULES no line counts.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Modes: which tools each offers, and which paths it lets a tool edit."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType

@@ -1,7 +1,5 @@
 """Forms in which values of calls are compared: equal for what the client takes for the same."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from services.protocols.javascript import trim

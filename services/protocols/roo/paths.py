@@ -1,7 +1,5 @@
 """Paths in the workspace, as the client resolves them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 

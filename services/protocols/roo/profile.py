@@ -1,7 +1,5 @@
 """What the Roo clients' profiles share: the scenarios that their cases are drawn from, and what their client reads."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from services.protocols.contract import ProfileBase

@@ -1,7 +1,5 @@
 """The texts that a profile's prompts are made of, the mode that a case is in, and the block that closes a message."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files

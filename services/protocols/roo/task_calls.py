@@ -1,7 +1,5 @@
 """What both clients say of calls that steer the task: to the model as they run them, and in a verdict."""
 
-from __future__ import annotations
-
 from services.protocols.roo.checklist import checklist_problem, unfinished_work
 from services.protocols.roo.modes import find_mode
 from services.protocols.turn import ClientState

@@ -1,7 +1,5 @@
 """What the conformance vectors of both clients ask: from a vector's input to what its `expected` must equal."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What the client shows of the workspace: numbered files, listings, search results."""
 
-from __future__ import annotations
-
 import fnmatch
 import re
 from collections.abc import Collection, Iterator, Sequence

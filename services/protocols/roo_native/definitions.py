@@ -1,7 +1,5 @@
 """The function definitions that go beside the messages, in OpenAI's form."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache, lru_cache

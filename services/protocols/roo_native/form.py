@@ -1,7 +1,5 @@
 """The form of one call: readable, known, offered, complete, with values that its definition allows."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache

@@ -1,7 +1,5 @@
 """The verdict on one answer: the form of every call, then the calls against those that are due."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

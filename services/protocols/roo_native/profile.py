@@ -1,7 +1,5 @@
 """The profile `roo_native`."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from types import MappingProxyType
 

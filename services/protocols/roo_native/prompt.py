@@ -1,7 +1,5 @@
 """What the model gets to read: the system prompt in two sizes, and the user's turn."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from services.protocols.cases import Case

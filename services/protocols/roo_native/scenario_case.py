@@ -1,7 +1,5 @@
 """From a scenario to a case of this protocol: calls as function calls."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType

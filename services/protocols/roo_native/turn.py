@@ -1,7 +1,5 @@
 """One answer in the client's hands: what it does with the calls in order, what it counts, and what it says."""
 
-from __future__ import annotations
-
 from collections import Counter as Tally
 
 from services.protocols.roo.modes import find_mode, refusal

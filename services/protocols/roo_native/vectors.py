@@ -1,7 +1,5 @@
 """What the conformance vectors of this protocol ask."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 from json import loads

@@ -1,7 +1,5 @@
 """The client's two editions that speak XML: the reference, and the classic one that knows nothing else."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 

@@ -1,7 +1,5 @@
 """The verdict on one turn: every layer asked in order, and whether the client would run the call."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from functools import partial

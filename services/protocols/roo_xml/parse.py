@@ -4,8 +4,6 @@ The client runs a character automaton over the growing text. This module gives t
 text's length by jumping from tag to tag.
 """
 
-from __future__ import annotations
-
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence

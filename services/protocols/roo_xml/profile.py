@@ -1,7 +1,5 @@
 """The profile `roo_xml`."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection
 

@@ -1,7 +1,5 @@
 """From a scenario to a case of this protocol: calls as XML."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import cast

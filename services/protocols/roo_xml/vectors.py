@@ -1,7 +1,5 @@
 """What the recorded vectors ask: from a vector's input to what its expectation is compared with."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Callable, Mapping

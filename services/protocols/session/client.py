@@ -1,7 +1,5 @@
 """What a session asks of a protocol: how its client talks to a model, deals with answers, and judges them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Calls in forms that the client does not read: broken ones, and those of other vendors' templates."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """The calls that a goal asks for, looked for among all that did their work in a session."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The verdict on a session: every answer by the profile's own judge, then what the client and the workspace say."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

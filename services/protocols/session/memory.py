@@ -1,7 +1,5 @@
 """What the client remembers, made from a case, and the case as it stands for what the client remembers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace

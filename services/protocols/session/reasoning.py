@@ -4,8 +4,6 @@ A template may open the block in the prompt, so a closing mark alone ends one as
 its own, in `roo_xml.parse`: it reads raw text.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

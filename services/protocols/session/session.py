@@ -1,7 +1,5 @@
 """The simulated client: one for all profiles, it asks the profile what the client does and says."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace

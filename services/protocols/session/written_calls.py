@@ -1,7 +1,5 @@
 """Calls written into text as JSON objects, read so that nothing they say is lost in silence."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 

@@ -1,7 +1,5 @@
 """Chooses cases for a suite so that no tool and no kind of task outweighs the others."""
 
-from __future__ import annotations
-
 from collections import Counter, deque
 from collections.abc import Iterable
 

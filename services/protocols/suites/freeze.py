@@ -1,7 +1,5 @@
 """Makes a built-in suite: `python -m services.protocols.suites.freeze PROFILE NAME --version V --seed S --count N`."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterator

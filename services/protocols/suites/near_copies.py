@@ -1,7 +1,5 @@
 """Is a row to train on nearly a case that tests?"""
 
-from __future__ import annotations
-
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence

@@ -1,7 +1,5 @@
 """Does a pool hold what a suite tests?"""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Where a suite comes from, and the licence that it may be used under."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 

@@ -1,7 +1,5 @@
 """Does a case's own reference conform? Where it does not, no answer may."""
 
-from __future__ import annotations
-
 import json
 
 from services.protocols.cases import Case

@@ -1,7 +1,5 @@
 """Suites that ship with the product: each is a file of cases and, beside it, a header that says where it comes from."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Reading suites: one JSON document a line."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """Runs conformance vectors: recorded inputs with what the client's own code made of them."""
 
-from __future__ import annotations
-
 import json
 from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The template doctor in a process of its own, since it needs the tokenizer library and runs a foreign program."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import sys

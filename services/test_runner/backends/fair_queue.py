@@ -1,7 +1,5 @@
 """Who may work next where there are fewer places than callers."""
 
-from __future__ import annotations
-
 import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator

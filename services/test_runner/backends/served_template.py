@@ -1,7 +1,5 @@
 """Whether an endpoint gives its model the tokens that the model's own template writes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 

@@ -1,7 +1,5 @@
 """Generation by transformers models in worker processes of this machine, one per loaded model."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import time

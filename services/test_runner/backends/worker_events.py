@@ -1,7 +1,5 @@
 """What a generation worker sends, in the words of this service."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import zip_longest
 

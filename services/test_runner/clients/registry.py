@@ -1,7 +1,5 @@
 """The registry over gRPC."""
 
-from __future__ import annotations
-
 import json
 
 import grpc.aio

@@ -1,7 +1,5 @@
 """Diagnoses, from and to the wire."""
 
-from __future__ import annotations
-
 from drillyard.test_runner.v1 import diagnosis_pb2
 
 from services.chassis.wire import from_message

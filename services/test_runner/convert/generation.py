@@ -1,7 +1,5 @@
 """Single generations, from and to the wire."""
 
-from __future__ import annotations
-
 import json
 
 from drillyard.test_runner.v1 import transcript_pb2

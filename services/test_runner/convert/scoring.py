@@ -1,7 +1,5 @@
 """Scores of answers, from and to the wire."""
 
-from __future__ import annotations
-
 from drillyard.test_runner.v1 import score_pb2
 
 from services.chassis.wire import from_message

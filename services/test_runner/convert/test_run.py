@@ -1,7 +1,5 @@
 """Test runs, from and to the wire."""
 
-from __future__ import annotations
-
 from drillyard.test_runner.v1 import comparison_pb2, provenance_pb2, test_run_pb2
 
 from services.chassis.jobs.convert import job_to_proto

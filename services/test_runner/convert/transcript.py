@@ -1,7 +1,5 @@
 """Messages and transcripts, from and to the wire."""
 
-from __future__ import annotations
-
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.test_runner.domain import AnswerTurn, FinishReason, Message, ToolCall, Transcript

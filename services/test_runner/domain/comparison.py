@@ -1,7 +1,5 @@
 """Where two runs of one suite version differ."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

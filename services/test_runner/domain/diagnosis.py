@@ -1,7 +1,5 @@
 """Diagnoses: what is to be examined, and what must fit."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from services.lm.doctor.diagnosis import Conversation, Rendering

@@ -1,7 +1,5 @@
 """Served models: any server that speaks OpenAI's chat completions."""
 
-from __future__ import annotations
-
 import ipaddress
 import json
 import re

@@ -1,7 +1,5 @@
 """Single generations: the answer to one conversation, or the continuation of one text."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

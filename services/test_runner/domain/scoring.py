@@ -1,7 +1,5 @@
 """Answers to score: how likely a version finds them, token by token."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

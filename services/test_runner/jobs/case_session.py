@@ -1,7 +1,5 @@
 """The session of one case: what is asked next, what was answered, and the transcript in the end."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from services.protocols.cases import Case

@@ -1,7 +1,5 @@
 """How far a run is, for those who watch it."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """One attempt of a run: which sessions are open, when they are asked, and when they are committed."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing

@@ -1,7 +1,5 @@
 """The job of a share of a run: another process's windows, for as long as the run works and nothing else waits."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 

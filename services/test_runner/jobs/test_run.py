@@ -1,7 +1,5 @@
 """The job of a test run: window after window of cases, each asked to its end and committed as a whole."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections import deque

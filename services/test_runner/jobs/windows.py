@@ -1,7 +1,5 @@
 """Where an attempt gets its cases from and puts the transcripts: all of a run, or windows shared with others."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import fields, replace

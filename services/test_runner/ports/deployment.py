@@ -1,7 +1,5 @@
 """Where it is known what workers are to serve."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

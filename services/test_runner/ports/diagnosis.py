@@ -1,7 +1,5 @@
 """What a diagnosis needs from outside, besides the registry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol

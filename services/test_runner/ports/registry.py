@@ -1,7 +1,5 @@
 """Where models and suites are kept."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Protocol
 

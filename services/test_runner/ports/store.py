@@ -1,7 +1,5 @@
 """Where runs and their transcripts are kept."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """The RPCs of this service: wire in, use case, wire out."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceServicer

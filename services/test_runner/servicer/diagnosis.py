@@ -1,7 +1,5 @@
 """RPCs of diagnoses."""
 
-from __future__ import annotations
-
 from drillyard.test_runner.v1 import diagnosis_pb2
 
 from services.chassis.calls import Context

@@ -1,7 +1,5 @@
 """RPCs that generate and render."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 

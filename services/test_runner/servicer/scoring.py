@@ -1,7 +1,5 @@
 """RPCs of scores."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 

@@ -1,7 +1,5 @@
 """RPCs of test runs."""
 
-from __future__ import annotations
-
 from operator import attrgetter
 
 from drillyard.test_runner.v1 import comparison_pb2, test_run_pb2

@@ -1,7 +1,5 @@
 """RPCs of transcripts."""
 
-from __future__ import annotations
-
 import asyncio
 
 from drillyard.test_runner.v1 import transcript_pb2

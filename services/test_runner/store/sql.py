@@ -1,7 +1,5 @@
 """Runs and transcripts in the service's database, SQLite or PostgreSQL."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence

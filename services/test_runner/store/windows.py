@@ -1,7 +1,5 @@
 """The windows of runs that several processes work on: who has claimed which, and which are stored before their turn."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The conversations of a protocol that a model is examined with: its longest prompt, several turns, every tool."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition

@@ -1,7 +1,5 @@
 """Deployments that workers serve: each is asked something as its model before anybody is told that it is ready."""
 
-from __future__ import annotations
-
 import asyncio
 from contextlib import aclosing, suppress
 from time import monotonic

@@ -1,7 +1,5 @@
 """What callers may do with diagnoses."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, Unavailable

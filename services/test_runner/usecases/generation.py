@@ -1,7 +1,5 @@
 """Answering one conversation, or continuing one text."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace

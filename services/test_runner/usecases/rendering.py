@@ -1,7 +1,5 @@
 """Showing what a model reads."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace

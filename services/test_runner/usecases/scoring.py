@@ -1,7 +1,5 @@
 """Scoring given answers."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 

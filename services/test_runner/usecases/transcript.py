@@ -1,7 +1,5 @@
 """What callers may do with transcripts."""
 
-from __future__ import annotations
-
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.jobs import JobStore
 from services.chassis.wire.paging import checked_page_size, place_of, token_of

@@ -1,7 +1,5 @@
 """Function calls that a model writes into its text, read once it is whole and kept back while it streams."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from typing import Any

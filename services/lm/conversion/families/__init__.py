@@ -1,7 +1,5 @@
 """One description per architecture, used in both directions; here is what a GGUF file is written from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor

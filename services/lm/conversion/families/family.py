@@ -1,7 +1,5 @@
 """What an architecture consists of: one description, by which models are read from GGUF and written to it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal

@@ -1,7 +1,5 @@
 """Whether sizes fit each other, whichever form they come from."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 from services.lm.conversion.families.family import Dimensions, Family

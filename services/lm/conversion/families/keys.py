@@ -1,7 +1,5 @@
 """Numbers of one architecture in a GGUF's metadata, each checked where it is read."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.family import OTHER_MODEL

@@ -1,7 +1,5 @@
 """A LoRA adapter in PEFT's form as what a GGUF adapter of it consists of."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A folder in Hugging Face form as what a GGUF file of it consists of; only headers are read."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace

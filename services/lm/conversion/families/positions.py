@@ -4,8 +4,6 @@ A factor without a type is linear, and `rope.scale_linear` is its older name, as
 those of `transformers.modeling_rope_utils`. Both give the same angles, as the test against llama.cpp's server shows.
 """
 
-from __future__ import annotations
-
 import math
 import struct
 from collections.abc import Mapping

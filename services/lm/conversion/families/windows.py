@@ -1,7 +1,5 @@
 """Layers that see only the last tokens, from a GGUF's metadata to `config.json` and back."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from services.lm.conversion.families.family import FOLDER_FORMS, Dimensions, Entry, Family

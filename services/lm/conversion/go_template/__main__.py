@@ -4,8 +4,6 @@ Prints one line of JSON: `template`, which is empty where none renders the same 
 `writes_functions`, whether that chat template does, and `notes`, a sentence each; or `problem` and `next_step`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The functions that templates call: Go's own, and those that Ollama adds."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta

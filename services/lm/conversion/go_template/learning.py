@@ -1,7 +1,5 @@
 """Templates for Ollama, made from what a model's own chat template renders, and shown to render the same bytes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final

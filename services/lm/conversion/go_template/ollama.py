@@ -1,7 +1,5 @@
 """Prompts as Ollama writes them: requests turned into Go's values, then given to a model's template."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """Templates read into trees: what this interpreter does not know is refused, never guessed."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from typing import Final

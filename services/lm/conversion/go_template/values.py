@@ -1,7 +1,5 @@
 """Go's values in Python, and how Go prints them."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

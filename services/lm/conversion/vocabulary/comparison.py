@@ -1,7 +1,5 @@
 """Texts by which a folder's tokenizer is compared with what llama.cpp makes of it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, Final

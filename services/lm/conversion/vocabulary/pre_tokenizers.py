@@ -4,8 +4,6 @@ Source: the table of names and the patterns of llama.cpp's `llama-vocab.cpp`, co
 that table has and this one has not (its own algorithms in code, or patterns that no library reads alike) is refused.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

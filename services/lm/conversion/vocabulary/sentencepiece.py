@@ -4,8 +4,6 @@ llama.cpp computes it so; tokenizers computes the same from a list of merges, ea
 the order of scores. Blanks are written as ▁, and what has no token as bytes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

@@ -1,7 +1,5 @@
 """The tokenizer inside a GGUF file, rebuilt as `tokenizer.json` and `tokenizer_config.json`."""
 
-from __future__ import annotations
-
 import json
 from typing import Final
 

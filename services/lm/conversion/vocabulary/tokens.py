@@ -3,8 +3,6 @@
 Source: what llama.cpp's `llama-vocab.cpp` makes of the metadata, also where they say nothing.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The tokenizer and chat templates of a folder as a GGUF's metadata; `tokenizer.json` is what counts."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

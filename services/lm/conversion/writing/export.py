@@ -1,7 +1,5 @@
 """A model's folder, or an adapter's, written as one GGUF file."""
 
-from __future__ import annotations
-
 import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence

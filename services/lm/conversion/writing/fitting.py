@@ -4,8 +4,6 @@ Each step of a formula is rounded in the order written here, so that any process
 blocks, gives the same bytes. Groups of a tile stand in columns: loops over them run in vectors.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 import numpy as np

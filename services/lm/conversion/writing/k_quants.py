@@ -5,8 +5,6 @@ in groups of 32 or 16 that have a scale each, whose scales share one float16. Fo
 and the one is kept whose weighted least-squares fit errs least, as llama.cpp does.
 """
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A weight of a base with an adapter's change, a few rows at a time."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 from typing import Any, Final, Protocol

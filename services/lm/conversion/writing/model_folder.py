@@ -1,7 +1,5 @@
 """Weights written as safetensors, in one file or in several with an index, block of rows by block of rows."""
 
-from __future__ import annotations
-
 import json
 import math
 import struct

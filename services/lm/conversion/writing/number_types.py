@@ -1,7 +1,5 @@
 """How the numbers of a GGUF file are stored: by name as llama.cpp's own quantiser has them, tensor by tensor."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Tensors cut into blocks of rows, which threads turn into bytes while the finished ones are written in order."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections import deque

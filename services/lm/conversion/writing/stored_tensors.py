@@ -1,7 +1,5 @@
 """Tensors in safetensors files, read row by row as float32: neither torch nor a mapping of the file is needed."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping, Sequence

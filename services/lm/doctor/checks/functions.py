@@ -1,7 +1,5 @@
 """Whether function definitions, calls and their results reach the model."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Whether an answered prompt begins with the prompt: what is trained and cached must not be rewritten later."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from services.lm.doctor.checks.probes import ANSWER, CALL, FUNCTION, NEXT, RESULT, SYSTEM, USER

@@ -1,7 +1,5 @@
 """Short conversations whose words stand nowhere else, so that they can be found again in what is rendered."""
 
-from __future__ import annotations
-
 from typing import Any, Final
 
 Turn = dict[str, Any]

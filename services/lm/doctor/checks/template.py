@@ -1,7 +1,5 @@
 """Whether the template renders, the same each time, and passes contents, roles and their order through unchanged."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Whether the tokens fit the template, the protocol's own tags and the model's context."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 

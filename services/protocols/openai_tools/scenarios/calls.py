@@ -1,7 +1,5 @@
 """Single calls of the functions that the first suite was made of, and requests that take none."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 

@@ -1,7 +1,5 @@
 """The categories of scenarios, and the kinds of each."""
 
-from __future__ import annotations
-
 from services.protocols.material import SINGLE_CALL, Catalogue
 from services.protocols.openai_tools.scenarios.calls import SINGLE_CALLS
 from services.protocols.openai_tools.scenarios.edits import EDIT_BY_DIFF, WHOLE_FILE

@@ -1,7 +1,5 @@
 """Edits of a document that the request shows: by a piece, and whole."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from services.protocols.material.draw import Draw

@@ -1,7 +1,5 @@
 """What cannot be done as it is asked for: another function, the most that is possible, or none at all."""
 
-from __future__ import annotations
-
 from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Build, Closing, Draft, Step, kinds_of
 from services.protocols.openai_tools.scenarios.calls import BUILDS, shown

@@ -1,7 +1,5 @@
 """Up to 8,000 tokens of listings in the request, of which one line matters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from services.protocols.material.draw import Draw

@@ -1,7 +1,5 @@
 """Text that a careless writer breaks: other scripts, signs, quotes, backslashes, tabs, CRLF, JSON within JSON."""
 
-from __future__ import annotations
-
 import json
 
 from services.protocols.material.draw import Draw

@@ -3,8 +3,6 @@
 A kind is named by the client's code, and by what is wrong where one code has several.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Answers in text: questions, reports, and talk; and questions by a function."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from services.protocols.cases import FreeText

@@ -1,7 +1,5 @@
 """Tasks of one answer: which function, which arguments, how many calls."""
 
-from __future__ import annotations
-
 from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Build, Draft, Step, kinds_of
 from services.protocols.openai_tools.scenarios.calls import (

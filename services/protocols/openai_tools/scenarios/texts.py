@@ -1,7 +1,5 @@
 """Documents, numbers and answers that scenarios are made of."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass

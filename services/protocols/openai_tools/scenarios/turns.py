@@ -1,7 +1,5 @@
 """Tasks of several answers: what one call answers is needed for the next."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

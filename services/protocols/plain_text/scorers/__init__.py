@@ -1,7 +1,5 @@
 """Scorers of plain text, one a file."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from types import MappingProxyType
 

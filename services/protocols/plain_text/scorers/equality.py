@@ -1,7 +1,5 @@
 """Scorers that look for a target word by word: `exact` for the whole answer, `contains` within it."""
 
-from __future__ import annotations
-
 import string
 
 from services.protocols.cases import CaseError, Scoring

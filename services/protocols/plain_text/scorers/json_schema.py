@@ -1,7 +1,5 @@
 """`json_schema`: the answer is JSON that the schema allows, and equal to a target if there is one."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

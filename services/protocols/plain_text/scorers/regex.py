@@ -3,8 +3,6 @@
 Patterns are RE2's, which takes time linear in the answer and bounded memory whatever the pattern.
 """
 
-from __future__ import annotations
-
 from functools import lru_cache
 
 import re2  # type: ignore[import-untyped]

@@ -1,7 +1,5 @@
 """Step 3 of `apply_diff`: put the blocks of a diff into a file."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Step 2 of `apply_diff`: the blocks of a diff, and what the prompt demands of their form."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

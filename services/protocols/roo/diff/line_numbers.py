@@ -1,7 +1,5 @@
 """Line numbers that a model copies along with numbered text."""
 
-from __future__ import annotations
-
 import re
 import sys
 

@@ -1,7 +1,5 @@
 """Step 1 of `apply_diff`: are the marker lines of a diff in order?"""
 
-from __future__ import annotations
-
 import re
 from typing import Literal
 

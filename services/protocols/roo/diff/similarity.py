@@ -1,7 +1,5 @@
 """How alike two chunks of text are, as the client measures it."""
 
-from __future__ import annotations
-
 import re
 
 from rapidfuzz.distance import Levenshtein

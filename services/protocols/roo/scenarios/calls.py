@@ -1,7 +1,5 @@
 """Tasks of one call that look around or act outside the files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The categories of scenarios of both Roo clients, and the kinds of each."""
 
-from __future__ import annotations
-
 from services.protocols.material import SINGLE_CALL, Catalogue
 from services.protocols.roo.scenarios.edits import EDIT_BY_DIFF, WHOLE_FILE
 from services.protocols.roo.scenarios.limits import MODE_LIMITS

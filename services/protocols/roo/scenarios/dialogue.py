@@ -1,7 +1,5 @@
 """Tasks of one call that steer: questions, completions, modes, subtasks, checklists."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

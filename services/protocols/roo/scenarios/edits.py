@@ -1,7 +1,5 @@
 """Edits of files: by diff, and whole."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

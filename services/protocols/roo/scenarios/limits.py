@@ -1,7 +1,5 @@
 """What a mode or `.rooignore` forbids: the right move stays within it."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

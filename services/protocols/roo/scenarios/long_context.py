@@ -1,7 +1,5 @@
 """Up to 8,000 tokens of files in the prompt, of which one place matters."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Text that a careless writer breaks: other scripts, CRLF, entities, markers, quotes."""
 
-from __future__ import annotations
-
 from services.protocols.material.draw import Draw
 from services.protocols.material.scenario import Draft, Kind
 from services.protocols.roo.scenarios.edits import renamed, snippet

@@ -4,8 +4,6 @@ A kind is named by the client's code, as the conformance vectors name it, and by
 one code has several.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Wrong answers to a task whose right call is known: one function per kind of mistake."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 

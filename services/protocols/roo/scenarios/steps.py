@@ -1,7 +1,5 @@
 """Right steps, one function per tool."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Questions, completions, and what to do instead of the same call again."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

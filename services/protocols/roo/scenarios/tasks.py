@@ -1,7 +1,5 @@
 """Tasks of one call: which tool, which arguments, and single calls of every tool."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from services.protocols.material.scenario import Build, Kind, kinds_of

@@ -1,7 +1,5 @@
 """Tasks of several answers: search, read and edit; checklists; servers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """From name and raw arguments to a typed call, or the reason why there is none."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal

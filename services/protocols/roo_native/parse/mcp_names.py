@@ -1,7 +1,5 @@
 """Names of servers' tools as functions: `mcp--server--tool`."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import NamedTuple

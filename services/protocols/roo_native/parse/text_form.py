@@ -1,7 +1,5 @@
 """Function calls that a model's template writes into its text: `<tool_call>{"name": …, "arguments": …}</tool_call>`."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """JSON values as the client's language reads, converts and writes them."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

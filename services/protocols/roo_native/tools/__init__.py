@@ -1,7 +1,5 @@
 """The tools of the client: one module says all of a tool, and the lists here are made of those."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from types import MappingProxyType
 

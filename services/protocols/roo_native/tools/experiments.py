@@ -1,7 +1,5 @@
 """Experiments that are switched off."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo_native.tools.tool import Argument, Tool, switched_off
 

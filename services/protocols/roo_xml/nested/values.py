@@ -1,7 +1,5 @@
 """Parameters whose value has elements of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from services.protocols.roo_xml.nested import lenient_xml

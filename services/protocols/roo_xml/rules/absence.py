@@ -1,7 +1,5 @@
 """Calls that an answer tries in a form in which the client sees none."""
 
-from __future__ import annotations
-
 import re
 
 from services.protocols.judging.layers import Flaw

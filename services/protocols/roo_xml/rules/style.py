@@ -1,7 +1,5 @@
 """What the prompt asks of an answer and the client never checks: scored apart from validity."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass

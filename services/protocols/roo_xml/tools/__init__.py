@@ -1,7 +1,5 @@
 """The tools of the client: one module says all of a tool, and the lists here are made of those."""
 
-from __future__ import annotations
-
 from types import MappingProxyType
 
 from services.protocols.roo_xml.tools.command.browser_action import BROWSER_ACTION, CLASSIC_BROWSER_ACTION

@@ -1,7 +1,5 @@
 """Tools that only an experiment or a model's own settings bring."""
 
-from __future__ import annotations
-
 from services.protocols.javascript import parse_json
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo_xml.tools.tool import Argument, Number, Tool, leading_number, opted_out

@@ -1,7 +1,5 @@
 """Answers by GGUF files: a server of llama.cpp for each loaded version, asked as any endpoint is."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence

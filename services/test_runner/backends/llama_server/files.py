@@ -1,7 +1,5 @@
 """Which files of a version's folder a server loads, and what Ollama would add to them."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A server that has a version loaded: where it answers, and what it has room for."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from dataclasses import dataclass

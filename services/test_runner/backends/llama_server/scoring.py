@@ -1,7 +1,5 @@
 """How likely llama.cpp's server finds the tokens of an answer, and whether its last one ends it."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass

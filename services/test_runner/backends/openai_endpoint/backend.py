@@ -1,7 +1,5 @@
 """Answers by served models, each prompt a request of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Collection

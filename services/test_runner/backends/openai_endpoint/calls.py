@@ -1,7 +1,5 @@
 """Function calls put together from the pieces of a stream, however a server numbers them."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections import Counter

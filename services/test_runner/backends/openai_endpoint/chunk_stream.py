@@ -1,7 +1,5 @@
 """What a server streams, event by event, in the forms that servers have for it."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator

@@ -1,7 +1,5 @@
 """Asking an endpoint for one answer, again when the failure may pass."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator

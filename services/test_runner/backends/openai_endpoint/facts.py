@@ -1,7 +1,5 @@
 """What an endpoint says of itself: its kind, its models, its context."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Awaitable, Mapping, Sequence

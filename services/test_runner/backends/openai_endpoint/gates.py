@@ -1,7 +1,5 @@
 """How many requests an endpoint gets at once, over all runs of the service."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import AsyncIterator

@@ -1,7 +1,5 @@
 """Values of JSON that nobody promises to be of any type."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which endpoints may be asked, and with which keys."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from typing import Self
 

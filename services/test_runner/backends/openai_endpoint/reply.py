@@ -1,7 +1,5 @@
 """An answer put together from an endpoint's chunks, none of which is trusted to be what it should."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

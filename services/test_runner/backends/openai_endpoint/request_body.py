@@ -1,7 +1,5 @@
 """What is sent to an endpoint for one prompt."""
 
-from __future__ import annotations
-
 import json
 import re
 from typing import Any

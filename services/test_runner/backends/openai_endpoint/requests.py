@@ -1,7 +1,5 @@
 """Bounded questions to an endpoint beside answers that are streamed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """The kinds of servers, each with the routes by which it shows what it makes of messages."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Gemma 1 to 3 (text), whose norms a folder stores as their difference from one; from 2 on four a layer."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Final
 

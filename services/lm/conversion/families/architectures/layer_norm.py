@@ -1,7 +1,5 @@
 """StarCoder2, StableLM and Nemotron, whose norms subtract the mean and have biases."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.llama import FEED_FORWARD, attention, attention_biases

@@ -1,7 +1,5 @@
 """LFM2, most of whose layers have a short convolution in the place of attention."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.family import EMBEDDING, Count, Dimensions, Family, Part, Setting

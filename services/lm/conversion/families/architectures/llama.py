@@ -4,8 +4,6 @@ Mistral is the same to llama.cpp, and SmolLM3 turns only three of four layers by
 Granite scales what it adds.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.family import Family, Part, Setting

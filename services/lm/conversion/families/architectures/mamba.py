@@ -1,7 +1,5 @@
 """Mamba, which has a state for each channel in the place of attention."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.family import Count, Dimensions, Family, Part, Setting

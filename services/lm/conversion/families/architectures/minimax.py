@@ -1,7 +1,5 @@
 """MiniMax M2, whose experts are chosen by sigmoids with a bias of each."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.llama import NORMS, attention

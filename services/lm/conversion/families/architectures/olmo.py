@@ -1,7 +1,5 @@
 """OLMo, whose norms have no weights, and OLMo 2 and 3, which norm what a layer adds."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.llama import FEED_FORWARD, attention

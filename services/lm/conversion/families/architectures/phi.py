@@ -1,7 +1,5 @@
 """Phi-3 and Phi-4, which make query, key and value by one matrix, and both factors of the feed-forward layer too."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.llama import NORMS

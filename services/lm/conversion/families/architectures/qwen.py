@@ -1,7 +1,5 @@
 """Qwen 2 and 3, and their mixtures, of which the second has an expert that each token goes through."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.llama import FEED_FORWARD, NORMS, attention, attention_biases

@@ -1,7 +1,5 @@
 """The families that can be converted."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from services.lm.conversion.families.architectures.gemma import GEMMA, GEMMA2, GEMMA3

@@ -1,7 +1,5 @@
 """GPT-2, BLOOM and Falcon, which make query, key and value by one matrix and name their layers `transformer.h`."""
 
-from __future__ import annotations
-
 from typing import Final, Literal
 
 from services.lm.conversion.families.family import Dimensions, Family, Part, Setting

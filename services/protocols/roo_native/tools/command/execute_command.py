@@ -1,7 +1,5 @@
 """`execute_command`: a command on the user's machine."""
 
-from __future__ import annotations
-
 from services.protocols.roo.file_text import decoded
 from services.protocols.roo.normal_forms import defaulted, plain_command, plain_path
 from services.protocols.roo.workspace import rules_of

@@ -1,7 +1,5 @@
 """`read_command_output`: the stored output of an earlier command."""
 
-from __future__ import annotations
-
 import re
 
 from services.protocols.roo_native.parse.values import text_of

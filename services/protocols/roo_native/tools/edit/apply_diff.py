@@ -1,7 +1,5 @@
 """`apply_diff`: blocks of text to find in a file, and what replaces them."""
 
-from __future__ import annotations
-
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
 from services.protocols.roo.diff.blocks import form_problem
 from services.protocols.roo.file_text import decoded_for

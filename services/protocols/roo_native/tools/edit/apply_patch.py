@@ -1,7 +1,5 @@
 """`apply_patch`: files added, deleted, changed and moved by one patch."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from services.protocols.roo.ignored_files import ignore_rules

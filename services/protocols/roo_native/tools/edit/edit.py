@@ -1,7 +1,5 @@
 """`edit`: the one occurrence of a string, or every one, replaced."""
 
-from __future__ import annotations
-
 from services.protocols.roo_native.parse.values import optional_boolean
 from services.protocols.roo_native.tools.edit.replacement import (
     REPLACED_STRING,

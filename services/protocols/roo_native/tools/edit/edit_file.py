@@ -1,7 +1,5 @@
 """`edit_file`: a string replaced, blanks aside if need be, or a file created; whatever goes wrong fails the turn."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What tools that change files have in common: writing, and what the client says of places where it cannot."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from services.protocols.roo.paths import same_path

@@ -1,7 +1,5 @@
 """Where a string stands in a text, blanks aside, in a time that grows with their lengths and not with their product."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Puts a patch into files."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The text of a patch as file operations."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal

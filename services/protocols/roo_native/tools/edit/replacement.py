@@ -1,7 +1,5 @@
 """What the tools that replace a string have in common: `edit`, `search_replace` and `edit_file`."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal

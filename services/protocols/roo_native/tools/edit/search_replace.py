@@ -1,7 +1,5 @@
 """`search_replace`: the one occurrence of a string replaced."""
 
-from __future__ import annotations
-
 import re
 
 from services.protocols.roo_native.tools.edit.replacement import (

@@ -1,7 +1,5 @@
 """`write_to_file`: a whole file."""
 
-from __future__ import annotations
-
 from services.protocols.roo.file_text import written_text
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo_native.tools.edit.file_changes import folder_fault, writer

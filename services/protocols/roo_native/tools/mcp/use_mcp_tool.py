@@ -1,7 +1,5 @@
 """`use_mcp_tool`: a call of a server's tool, which the model writes as a function `mcp--server--tool`."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import defaulted
 from services.protocols.roo_native.parse.mcp_names import name_alike, sanitised
 from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, failed, mistake

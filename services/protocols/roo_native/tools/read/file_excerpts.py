@@ -1,7 +1,5 @@
 """Parts of a file as the model gets to see them, with line numbers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """`list_files`: what is in a folder."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import defaulted, plain_path
 from services.protocols.roo.workspace import listing
 from services.protocols.roo_native.parse.values import optional_boolean

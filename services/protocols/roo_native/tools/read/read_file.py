@@ -1,7 +1,5 @@
 """`read_file`: a part of a file, or the files of the form that older clients had."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from typing import cast

@@ -1,7 +1,5 @@
 """`search_files`: lines that a regular expression matches; `codebase_search`: a search by meaning."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import defaulted, plain_path
 from services.protocols.roo.workspace import BadExpression, found_text
 from services.protocols.roo_native.parse.values import text_of

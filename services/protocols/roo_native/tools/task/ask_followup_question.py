@@ -1,7 +1,5 @@
 """`ask_followup_question`: a question to the user, with answers to choose from."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from services.protocols.javascript import trim

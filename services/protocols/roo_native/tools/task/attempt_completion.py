@@ -1,7 +1,5 @@
 """`attempt_completion`: the result of the task."""
 
-from __future__ import annotations
-
 from services.protocols.roo.task_calls import completion_refusal
 from services.protocols.roo_native.parse.values import text_of
 from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, failed, mistake

@@ -1,7 +1,5 @@
 """`new_task`: a subtask."""
 
-from __future__ import annotations
-
 from services.protocols.roo.checklist import checklist_items
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.task_calls import subtask_problem

@@ -1,7 +1,5 @@
 """`skill`: instructions for rare kinds of work."""
 
-from __future__ import annotations
-
 from services.protocols.roo_native.parse.values import text_of
 from services.protocols.roo_native.tools.tool import Argument, Arguments, Call, Problem, Result, Tool, mistake
 from services.protocols.turn import ClientState

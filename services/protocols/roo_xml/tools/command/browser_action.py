@@ -1,7 +1,5 @@
 """`browser_action`: something in the browser."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """`execute_command`: a command in the terminal."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import defaulted, plain_command, plain_path
 from services.protocols.roo_xml.tools.tool import Argument, Call, Result, Tool, failed
 

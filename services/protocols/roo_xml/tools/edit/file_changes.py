@@ -1,7 +1,5 @@
 """What the tools that change a file share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 from services.protocols.roo_xml.tools.tool import Call, Counter, Reply, Result, failed

@@ -1,7 +1,5 @@
 """`insert_content`: lines before a line, or behind the last; the classic client only."""
 
-from __future__ import annotations
-
 import math
 
 from services.protocols.roo.normal_forms import plain_path

@@ -1,7 +1,5 @@
 """`write_to_file`: a whole file."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """`use_mcp_tool` and `access_mcp_resource`: tools and resources of connected servers."""
 
-from __future__ import annotations
-
 from services.protocols.javascript import parse_json
 from services.protocols.roo_xml.tools.tool import Argument, Call, Params, Problem, Result, Tool, failed, mistake
 from services.protocols.turn import ClientState

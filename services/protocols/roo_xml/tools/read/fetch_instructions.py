@@ -1,7 +1,5 @@
 """`fetch_instructions`: one of the two instructions that exist."""
 
-from __future__ import annotations
-
 from services.protocols.roo_xml.tools.tool import Call, Params, Problem, Result, Tool, failed
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault

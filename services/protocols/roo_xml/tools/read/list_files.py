@@ -1,7 +1,5 @@
 """`list_files` and, in the classic client alone, `list_code_definition_names`: what stands in a folder."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo.workspace import listing
 from services.protocols.roo_xml.tools.tool import Argument, Arguments, Call, Params, Problem, Result, Tool

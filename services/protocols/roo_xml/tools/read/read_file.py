@@ -1,7 +1,5 @@
 """`read_file`: files, whole or by ranges of lines."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """`search_files`: lines that a regular expression matches; `codebase_search`: places that fit a question."""
 
-from __future__ import annotations
-
 from services.protocols.roo.normal_forms import defaulted, plain_path
 from services.protocols.roo.workspace import BadExpression, found_text
 from services.protocols.roo_xml.tools.tool import Argument, Call, Result, Tool, error

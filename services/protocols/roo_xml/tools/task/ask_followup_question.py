@@ -1,7 +1,5 @@
 """`ask_followup_question`: a question to the user, with answers to choose from."""
 
-from __future__ import annotations
-
 from typing import cast
 
 from services.protocols.javascript import trim

@@ -1,7 +1,5 @@
 """`attempt_completion`: the result, which ends the task."""
 
-from __future__ import annotations
-
 from services.protocols.roo.task_calls import completion_refusal
 from services.protocols.roo_xml.tools.tool import Call, Result, Tool, failed, missing, mistake
 

@@ -1,7 +1,5 @@
 """`switch_mode`: another mode."""
 
-from __future__ import annotations
-
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.task_calls import mode_problem
 from services.protocols.roo_xml.tools.tool import Call, Reply, Result, Tool, mistake

@@ -1,7 +1,5 @@
 """`update_todo_list`: a new checklist in place of the old one."""
 
-from __future__ import annotations
-
 from services.protocols.roo.checklist import checklist_items, read_checklist
 from services.protocols.roo.task_calls import todos_problem
 from services.protocols.roo_xml.tools.tool import Argument, Call, Reply, Result, Tool
