@@ -11,7 +11,7 @@ RUN case "$PYTHON" in *@sha256:*) ;; *) echo "Name the base by its digest: --bui
 WORKDIR /src
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 # hadolint ignore=DL3008
-RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -rf /var/lib/apt/lists/*
+RUN apt-get update && apt-get install --yes --no-install-recommends binutils tini && rm -rf /var/lib/apt/lists/*
 COPY requirements requirements
 RUN pip install --no-deps --require-hashes --requirement requirements/build.txt
 COPY pyproject.toml README.md LICENSE ./
@@ -29,32 +29,32 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin drillyard && 
 WORKDIR /data
 
 # What a deployable needs beside the services' own dependencies is an extra of pyproject.toml. All of it comes from a file with
-# the hash of each wheel (`make lock`), which pip holds against what the extras ask for. What packages test themselves with is
-# a twentieth of an image.
+# the hash of each wheel (`make lock`), which pip holds against what the extras ask for. requirements/slim.sh takes away what no
+# program uses, a third of what is installed, and compiles what the programs of an image import where it computes nothing.
 FROM base AS light
-RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
-    pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/light.txt \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,traces]" \
-    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
+RUN --mount=from=build,source=/,target=/build \
+    pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement /build/src/requirements/light.txt \
+    && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[postgres,s3,traces]" \
+    && sh /build/src/requirements/slim.sh services.evaluator.__main__ services.feedback.__main__
 USER 10001
 
 # Torch built for the CPU alone is gigabytes smaller: --build-arg TORCH=cpu --build-arg PIP_EXTRA_INDEX_URL=<index with such builds>.
 FROM base AS compute
 ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=cuda
-RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
-    pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/compute.txt --requirement "/requirements/torch-${TORCH}.txt" \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,lm,cluster,parquet,traces]" \
-    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
+RUN --mount=from=build,source=/,target=/build \
+    pip install --no-cache-dir --no-deps --require-hashes --requirement /build/src/requirements/compute.txt --requirement "/build/src/requirements/torch-${TORCH}.txt" \
+    && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[postgres,s3,lm,cluster,parquet,traces]" \
+    && sh /build/src/requirements/slim.sh
 USER 10001
 
 FROM base AS ray
 ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=cuda
-RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
-    pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/ray.txt --requirement "/requirements/torch-${TORCH}.txt" \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster,traces]" \
-    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
+RUN --mount=from=build,source=/,target=/build \
+    pip install --no-cache-dir --no-deps --require-hashes --requirement /build/src/requirements/ray.txt --requirement "/build/src/requirements/torch-${TORCH}.txt" \
+    && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[postgres,s3,ray,ray-dashboard,cluster,traces]" \
+    && sh /build/src/requirements/slim.sh
 USER 10001
 
 FROM compute AS registry
@@ -65,10 +65,10 @@ ENTRYPOINT ["tini", "--", "python", "-m", "services.test_runner"]
 
 # The trainer where others compute (training.backend of the chart): without torch and Ray.
 FROM base AS trainer-light
-RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
-    pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/trainer-light.txt \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[postgres,s3,cluster,tokenizer,traces]" \
-    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
+RUN --mount=from=build,source=/,target=/build \
+    pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement /build/src/requirements/trainer-light.txt \
+    && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[postgres,s3,cluster,tokenizer,traces]" \
+    && sh /build/src/requirements/slim.sh kubernetes.client services.trainer.__main__ services.trainer.training.preflight.__main__
 USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "services.trainer"]
 
@@ -85,9 +85,9 @@ FROM ray AS ray-worker
 ENTRYPOINT ["tini", "--", "ray"]
 
 FROM base AS gateway
-RUN --mount=from=build,source=/wheels,target=/wheels --mount=from=build,source=/src/requirements,target=/requirements \
-    pip install --no-cache-dir --no-deps --require-hashes --requirement /requirements/gateway.txt \
-    && pip install --no-cache-dir --no-index "$(echo /wheels/*.whl)[gateway,postgres,s3,traces]" \
-    && find /usr/local/lib -depth -type d -name tests -exec rm -r {} +
+RUN --mount=from=build,source=/,target=/build \
+    pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement /build/src/requirements/gateway.txt \
+    && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[gateway,postgres,s3,traces]" \
+    && sh /build/src/requirements/slim.sh gradio ui.__main__
 USER 10001
 ENTRYPOINT ["tini", "--", "python", "-m", "ui"]

@@ -1,4 +1,4 @@
-"""An image holds every package that its deployable imports, now or later."""
+"""An image holds every package that its deployable imports, now or later, and less than those bring."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -29,7 +30,7 @@ PROFILES_PACKAGE = "services.protocols"
 STARTS_WITHOUT = """
 import importlib, importlib.abc, sys
 
-absent = set(sys.argv[2].split(","))
+absent, left_out = set(sys.argv[2].split(",")), tuple(sys.argv[3:])
 
 class Present(importlib.abc.MetaPathFinder):
     def __init__(self, finders):
@@ -39,7 +40,8 @@ class Present(importlib.abc.MetaPathFinder):
         if name.partition(".")[0] in absent:
             return None
         specs = (finder.find_spec(name, path, target) for finder in self.finders)
-        return next((spec for spec in specs if spec), None)
+        spec = next((spec for spec in specs if spec), None)
+        return None if spec and str(spec.origin).startswith(left_out) else spec
 
     def find_distributions(self, *context):
         finders = (finder for finder in self.finders if hasattr(finder, "find_distributions"))
@@ -145,6 +147,19 @@ def requirements_of(name: str, extra: str) -> Iterable[str]:
         return ()
 
 
+def left_out_of(target: str) -> list[Path]:
+    """Files and folders here that requirements/slim.sh takes from an image."""
+    lists = ["left-out"] if {"lm", "ray"} & extras_of(target) else ["left-out", "left-out-without-torch"]
+    return [path for name in lists for found in taken_by(name).values() for path in found]
+
+
+def taken_by(name: str) -> dict[str, list[Path]]:
+    """What the patterns of a list find here, as a shell would."""
+    lines = (ROOT / "requirements" / f"{name}.txt").read_text().splitlines()
+    packages = Path(sysconfig.get_path("purelib"))
+    return {line: list(packages.glob(line)) for line in lines if not line.startswith("#")}
+
+
 @functools.cache
 def distributions() -> dict[str, set[str]]:
     """The distributions that a package may come from, by its name."""
@@ -153,7 +168,8 @@ def distributions() -> dict[str, set[str]]:
 
 @pytest.mark.parametrize("target", DEPLOYABLES)
 def test_an_image_holds_all_that_its_deployable_imports(target: str) -> None:
-    held = installed_with(extras_of(target))
+    without = {canonicalize_name(path.name.partition("-")[0]) for path in left_out_of(target)}
+    held = installed_with(extras_of(target)) - without
     missing = {
         top: sorted(importers)
         for top, importers in foreign_imports(main_module(target)).items()
@@ -167,15 +183,16 @@ def test_an_image_holds_all_that_its_deployable_imports(target: str) -> None:
     [
         *((target, main_module(target)) for target in DEPLOYABLES),
         ("trainer-light", main_module("trainer")),
-        # It looks at the rows of a job before that is made.
+        # It looks at the rows of a job before that is made, by the model's tokenizer.
         ("trainer-light", "services.trainer.training.preflight.__main__"),
+        ("trainer-light", "transformers.models.auto.tokenization_auto"),
     ],
 )
 def test_a_deployable_starts_with_nothing_but_what_its_image_holds(target: str, module: str) -> None:
     held = installed_with(extras_of(target)) | {"drillyard"}
     absent = {top for top, names in distributions().items() if not names & held}
     assert "pytest" in absent
-    command = [sys.executable, "-c", STARTS_WITHOUT, module, ",".join(absent)]
+    command = [sys.executable, "-c", STARTS_WITHOUT, module, ",".join(absent), *map(str, left_out_of(target))]
     environment = {"PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}", "PATH": os.environ["PATH"]}
     done = subprocess.run(
         command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_SECONDS, check=False
@@ -194,6 +211,11 @@ def test_a_package_that_an_image_lacks_is_seen() -> None:
     assert "torch" not in installed_with(extras_of("evaluator"))
     assert {"torch", "gradio"} & set(foreign_imports(main_module("evaluator"))) == set()
     assert {"psycopg", "psycopg-binary", "s3fs"} <= installed_with(extras_of("evaluator"))
+
+
+@pytest.mark.parametrize("name", ["left-out", "left-out-without-torch"])
+def test_all_that_images_leave_out_is_there_to_be_left_out(name: str) -> None:
+    assert [pattern for pattern, found in taken_by(name).items() if not found] == []
 
 
 @pytest.mark.parametrize("target", ["trainer", "ray-worker"])
