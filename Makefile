@@ -121,6 +121,15 @@ lock: setup ## Write what images install, by version and hash, to requirements/,
 images: setup ## Build every image by buildah, as root, and start what is in them (IMAGES_BUILD_OPTIONS=options)
 	IMAGES_BUILD_OPTIONS='$(IMAGES_BUILD_OPTIONS)' tests/charts/images/build.sh && IMAGES_BUILT=1 pytest -q tests/charts/images/built_images_test.py
 
+.PHONY: rayjob
+rayjob: setup ## Train by RayJobs whose head and workers are pods of Linux namespaces, as root, in minutes
+	$(BIN)/pip install --quiet --no-deps --target build/ray-dashboard $$(awk -F == -v some=' $(filter-out bitsandbytes,$(ELSEWHERE)) ' 'index(some, " " $$1 " ")' constraints.txt)
+	RAY_PACKAGES=$(abspath build/ray-dashboard) pytest -q tests/charts/cluster/ray_job_test.py
+
+.PHONY: cluster
+cluster: ## Make a Kubernetes cluster by kind, where Docker is, with images, chart and its own test (CLUSTER=name)
+	charts/kind.sh
+
 ##@ Run
 .PHONY: demo
 demo: setup ## Improve a real small model on this machine (DATA=dir SEED=n PROFILE=roo_native|roo_xml)

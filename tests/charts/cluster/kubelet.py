@@ -20,6 +20,7 @@ import pytest
 
 from services.chassis.machine.kubernetes.client import KubernetesClient, Manifest
 from tests.charts.cluster.kubelet_logs import LogServer, start_timed
+from tests.charts.cluster.pod_network import PodNetwork
 from tests.charts.tools import ROOT, require
 
 NODE: Final = "node-1"
@@ -37,7 +38,7 @@ _START: Final = """set -e
 mount -t overlay -o "ro,lowerdir=$1:/etc" none /etc
 shift
 while [ "$1" != -- ]; do
-  mkdir -p "$2"; mount --bind "$1" "$2"; [ "$3" = rw ] || mount -o remount,bind,ro "$2"; shift 3
+  [ -f "$1" ] || mkdir -p "$2"; mount --bind "$1" "$2"; [ "$3" = rw ] || mount -o remount,bind,ro "$2"; shift 3
 done
 shift
 mount --rbind "$1" /tmp
@@ -50,15 +51,17 @@ exec "$@"
 
 @dataclass
 class Container:
-    """The one container of a pod, which was started.
+    """The container of a pod that was started: one of those before it, and then its only one.
 
-    `unshare` is its parent outside; with it die all its processes.
+    `unshare` is its parent outside; with it die all its processes. `later` are those that come after it.
     """
 
     pod: Manifest
+    spec: Manifest
     unshare: subprocess.Popen[bytes]
     log: Path
     environment: dict[str, str]
+    later: list[Manifest] = field(default_factory=list)
     stopping: asyncio.Task[None] | None = None
 
     def kill(self) -> None:
@@ -71,9 +74,9 @@ class Container:
         try:
             async with asyncio.timeout(grace):
                 (first,) = psutil.Process(self.unshare.pid).children()
-                hook = self.pod["spec"]["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
-                inside = ["nsenter", f"--target={first.pid}", "--mount", "--pid", "--", *hook]
-                await (await asyncio.create_subprocess_exec(*inside, env=self.environment)).wait()
+                if hook := self.spec.get("lifecycle", {}).get("preStop"):
+                    inside = ["nsenter", f"--target={first.pid}", "--mount", "--pid", "--", *hook["exec"]["command"]]
+                    await (await asyncio.create_subprocess_exec(*inside, env=self.environment)).wait()
                 first.terminate()
                 while self.unshare.poll() is None:
                     await asyncio.sleep(_PAUSE_SECONDS)
@@ -90,6 +93,8 @@ class Kubelet:
         folder: For what pods write.
         claims: The folders behind volume claims.
         certificate: Of the node's own server, and its key.
+        network: Of the pods; none: they have this machine's.
+        packages: A folder of Python's packages that the image has besides this machine's.
         containers: All that were started, by pod.
     """
 
@@ -97,7 +102,11 @@ class Kubelet:
     folder: Path
     claims: dict[str, Path]
     certificate: tuple[Path, Path]
+    network: PodNetwork | None = None
+    packages: Path | None = None
     containers: dict[str, Container] = field(default_factory=dict)
+    _volumes: dict[str, dict[str, Path]] = field(default_factory=dict)
+    _before: dict[str, list[str]] = field(default_factory=dict)
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def __aenter__(self) -> Self:
@@ -147,6 +156,8 @@ class Kubelet:
                 container.stopping = self._tasks.create_task(container.stop())
         elif is_deleted:
             await self._core("delete_namespaced_pod", name, self.client.namespace, grace_period_seconds=0, absent=404)
+        elif container.later and container.unshare.returncode == 0:
+            await self._start_next(pod, container.later)
         elif pod["status"]["phase"] == "Running":
             code = container.unshare.returncode
             code = 128 - code if code < 0 else code
@@ -159,15 +170,38 @@ class Kubelet:
         # The library takes the server's answer for none.
         bind = ("CoreV1Api", "create_namespaced_pod_binding", (name, place, binding), {"_preload_content": False})
         await asyncio.to_thread(self.client._answer, *bind)
+        spec = pod["spec"]
+        self._volumes[name] = {item["name"]: await self._volume(item, self.folder / name) for item in spec["volumes"]}
+        if self.network:
+            listing = await self._core("list_namespaced_service", place)
+            self._before[name] = self.network.join(pod, (listing or {})["items"])
+        await self._start_next(pod, [*spec.get("initContainers", ()), *spec["containers"]])
+
+    async def _start_next(self, pod: Manifest, specs: list[Manifest]) -> None:
+        (spec, *later), name = specs, pod["metadata"]["name"]
         folder = self.folder / name
-        volumes = {item["name"]: await self._volume(item, folder) for item in pod["spec"]["volumes"]}
-        (spec,) = pod["spec"]["containers"]
-        environment = {**_IMAGE, **{item["name"]: item["value"] for item in spec.get("env") or ()}}
-        command = [*namespaces(), "sh", "-c", _START, "sh", *_mounts(spec["volumeMounts"], volumes, folder)]
-        log = folder / "log"
-        process = start_timed([*command, *spec["command"]], environment, log)
-        self.containers[name] = Container(pod, process, log, environment)
-        await self._say(pod, "Running", {"running": {}})
+        environment = {**_IMAGE, **{item["name"]: await self._value(item, pod) for item in spec.get("env") or ()}}
+        if self.packages:
+            environment["PYTHONPATH"] += f":{self.packages}"
+        hosts = [str(self.network.hosts), "/etc/hosts", "ro"] if self.network else []
+        mounts = _mounts(spec["volumeMounts"], self._volumes[name], folder / spec["name"], hosts)
+        command = [*self._before.get(name, ()), *namespaces(), "sh", "-c", _START, "sh", *mounts]
+        log = folder / f"{spec['name']}.log"
+        process = start_timed([*command, *spec["command"], *(spec.get("args") or ())], environment, log)
+        self.containers[name] = Container(pod, spec, process, log, environment, later)
+        if not later:
+            await self._say(pod, "Running", {"running": {}})
+
+    async def _value(self, variable: Manifest, pod: Manifest) -> str:
+        match variable.get("valueFrom"):
+            case {"secretKeyRef": {"name": name, "key": key}}:
+                secret = await self._core("read_namespaced_secret", name, self.client.namespace)
+                return base64.b64decode((secret or {})["data"][key]).decode()
+            case {"fieldRef": {"fieldPath": str(path)}}:
+                attribute, _, label = path.removeprefix("metadata.").removesuffix("']").partition("['")
+                found = pod["metadata"][attribute]
+                return str(found[label] if label else found)
+        return str(variable.get("value", ""))
 
     async def _volume(self, volume: Manifest, folder: Path) -> Path:
         place = folder / str(volume["name"])
@@ -184,14 +218,15 @@ class Kubelet:
         container = pod["spec"]["containers"][0]
         status = {"name": container["name"], "image": container["image"], "imageID": "", "restartCount": 0}
         body = {"status": {"phase": phase, "containerStatuses": [{**status, "ready": True, "state": state}]}}
+        if self.network:
+            body["status"]["podIP"] = self.network.addresses[pod["metadata"]["name"]]
         place = (pod["metadata"]["name"], self.client.namespace, body)
         await self._core("patch_namespaced_pod_status", *place, absent=404)
 
 
-def _mounts(mounts: list[Manifest], volumes: dict[str, Path], folder: Path) -> list[str]:
+def _mounts(mounts: list[Manifest], volumes: dict[str, Path], points: Path, more: list[str]) -> list[str]:
     """Return the words that `_START` takes: what lies over /etc, source, place and right of each mount, and /tmp."""
-    points = folder / "etc"
-    points.mkdir()
+    points.mkdir(parents=True)
     scratch = next(volumes[item["name"]] for item in mounts if item["mountPath"] == _SCRATCH)
     words: list[str] = []
     shown = [(ROOT, str(ROOT), "ro"), (Path(sys.prefix), sys.prefix, "ro")]
@@ -206,7 +241,7 @@ def _mounts(mounts: list[Manifest], volumes: dict[str, Path], folder: Path) -> l
             points.joinpath(*below).mkdir(parents=True)
         is_covered = path.startswith(f"{_SCRATCH}/")
         words += [str(source), str(scratch.joinpath(*below)) if is_covered else path, right]
-    return [str(points), *words, "--", str(scratch)]
+    return [str(points), *words, *more, "--", str(scratch)]
 
 
 def namespaces() -> list[str]:
