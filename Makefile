@@ -66,8 +66,15 @@ $(VENV)/.compiled: $(VENV)/.installed proto/gen/.generated
 	@$(BIN)/python -m compileall -q -j 2 $(VENV)/lib/python3.*/site-packages/ray
 	@touch $@
 
+# Types made of the definitions of custom resources, for tests of the chart; npm warns of a Node that only runs tsc.
+CRD_TYPES := typescript@7.0.2 $(addprefix @kubernetes-models/,cert-manager@6.0.0 gateway-api@2.0.0 keda@2.0.0 prometheus-operator@6.0.0)
+build/crd-types/.installed:
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock \
+	  --prefix $(@D) $(CRD_TYPES) && touch $@; else echo "Not installed: types of custom resources. They need npm." >&2; fi
+
 .PHONY: tools
-tools: ## Install the programs that only tests need (Chromium, docker-registry, nginx, Prometheus, tini), where apt can
+tools: build/crd-types/.installed ## Install the programs that only tests need (Chromium, docker-registry, nginx, Prometheus, tini), where apt can
 	@tests/tools.sh chromium docker-registry nginx-light prometheus tini
 
 .PHONY: proto
