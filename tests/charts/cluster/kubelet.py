@@ -11,6 +11,7 @@ import base64
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Self
@@ -94,7 +95,7 @@ class Kubelet:
         claims: The folders behind volume claims.
         certificate: Of the node's own server, and its key.
         network: Of the pods; none: they have this machine's.
-        packages: A folder of Python's packages that the image has besides this machine's.
+        image: Variables that the image sets besides the usual ones; to PYTHONPATH it adds.
         containers: All that were started, by pod.
     """
 
@@ -103,7 +104,7 @@ class Kubelet:
     claims: dict[str, Path]
     certificate: tuple[Path, Path]
     network: PodNetwork | None = None
-    packages: Path | None = None
+    image: Mapping[str, str] = field(default_factory=dict)
     containers: dict[str, Container] = field(default_factory=dict)
     _volumes: dict[str, dict[str, Path]] = field(default_factory=dict)
     _before: dict[str, list[str]] = field(default_factory=dict)
@@ -155,7 +156,7 @@ class Kubelet:
                 container.pod = pod
                 container.stopping = self._tasks.create_task(container.stop())
         elif is_deleted:
-            await self._core("delete_namespaced_pod", name, self.client.namespace, grace_period_seconds=0, absent=404)
+            await self._forget(name)
         elif container.later and container.unshare.returncode == 0:
             await self._start_next(pod, container.later)
         elif pod["status"]["phase"] == "Running":
@@ -163,6 +164,11 @@ class Kubelet:
             code = 128 - code if code < 0 else code
             state = {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}}
             await self._say(pod, "Failed" if code else "Succeeded", state)
+
+    async def _forget(self, name: str) -> None:
+        if self.network:
+            self.network.leave(name)
+        await self._core("delete_namespaced_pod", name, self.client.namespace, grace_period_seconds=0, absent=404)
 
     async def _start(self, pod: Manifest) -> None:
         name, place = pod["metadata"]["name"], self.client.namespace
@@ -180,9 +186,9 @@ class Kubelet:
     async def _start_next(self, pod: Manifest, specs: list[Manifest]) -> None:
         (spec, *later), name = specs, pod["metadata"]["name"]
         folder = self.folder / name
-        environment = {**_IMAGE, **{item["name"]: await self._value(item, pod) for item in spec.get("env") or ()}}
-        if self.packages:
-            environment["PYTHONPATH"] += f":{self.packages}"
+        path = ":".join(filter(None, (_IMAGE["PYTHONPATH"], self.image.get("PYTHONPATH"))))
+        own = {item["name"]: await self._value(item, pod) for item in spec.get("env") or ()}
+        environment = {**_IMAGE, **self.image, "PYTHONPATH": path, **own}
         hosts = [str(self.network.hosts), "/etc/hosts", "ro"] if self.network else []
         mounts = _mounts(spec["volumeMounts"], self._volumes[name], folder / spec["name"], hosts)
         command = [*self._before.get(name, ()), *namespaces(), "sh", "-c", _START, "sh", *mounts]

@@ -32,12 +32,13 @@ class PodNetwork:
 
     hosts: Path
     addresses: dict[str, str] = field(default_factory=dict)
+    _names: dict[str, list[str]] = field(default_factory=dict)
     _bridge: str = f"dy{os.getpid()}"
 
     def __enter__(self) -> Self:
         if os.geteuid() != 0:
             pytest.skip("A network of pods needs root: run this test by sudo -E .venv/bin/pytest")
-        self.hosts.write_text("127.0.0.1 localhost\n")
+        self._tell()
         _ip("link", "add", self._bridge, "type", "bridge")
         _ip("address", "add", f"{NODE_ADDRESS}/24", "dev", self._bridge)
         _ip("link", "set", self._bridge, "up")
@@ -62,9 +63,23 @@ class PodNetwork:
         for device in ("lo", "eth0"):
             _ip(*inside, "link", "set", device, "up")
         _ip(*inside, "route", "add", "default", "via", NODE_ADDRESS)
-        with self.hosts.open("a") as file:
-            file.write(" ".join([address, name, *_names(pod, services)]) + "\n")
+        self._names[name] = [name, *_names(pod, services)]
+        self._tell()
         return ["nsenter", f"--net=/run/netns/{namespace}", "unshare", "--uts", "sh", "-c", _NAMED, name]
+
+    def leave(self, pod: str) -> None:
+        """Forget the names of a pod that has ended."""
+        if self._names.pop(pod, None):
+            self._tell()
+
+    def address_of(self, host: str) -> str:
+        """Return the address of the pod that has a name now; empty when none has."""
+        return next((self.addresses[pod] for pod, names in self._names.items() if host in names), "")
+
+    def _tell(self) -> None:
+        # Pods have mounted this very file, so it is written in place.
+        lines = [" ".join([self.addresses[pod], *names]) for pod, names in self._names.items()]
+        self.hosts.write_text("\n".join(["127.0.0.1 localhost", *lines, ""]))
 
     def _namespace(self, pod: str) -> str:
         return f"{self._bridge}-{list(self.addresses).index(pod)}"

@@ -53,9 +53,9 @@ def ray_pods(ray_job: Manifest) -> Iterator[Manifest]:
     """Yield the pods of a head and its workers."""
     cluster = ray_job["spec"]["rayClusterSpec"]
     head, (group,) = cluster["headGroupSpec"], cluster["workerGroupSpecs"]
-    yield _pod(ray_job, head, "head", "headgroup", 0)
-    for number in range(group["replicas"]):
-        yield _pod(ray_job, group, "worker", group["groupName"], number)
+    yield _pod(ray_job, head, "head", "headgroup")
+    for _ in range(group["replicas"]):
+        yield _pod(ray_job, group, "worker", group["groupName"])
 
 
 def submitter(ray_job: Manifest, submission: str) -> Manifest:
@@ -87,7 +87,7 @@ def _metadata(ray_job: Manifest, name: str) -> Manifest:
     return {"name": name, "ownerReferences": [owner]}
 
 
-def _pod(ray_job: Manifest, group: Manifest, kind: str, group_name: str, number: int) -> Manifest:
+def _pod(ray_job: Manifest, group: Manifest, kind: str, group_name: str) -> Manifest:
     template, is_head = copy.deepcopy(group["template"]), kind == "head"
     spec, (container,) = template["spec"], template["spec"]["containers"]
     address = f"{'127.0.0.1' if is_head else head_host(ray_job)}:{GCS_PORT}"
@@ -109,9 +109,10 @@ def _pod(ray_job: Manifest, group: Manifest, kind: str, group_name: str, number:
         {"name": "RAY_DASHBOARD_ENABLE_K8S_DISK_USAGE", "value": "1"},
         *_token(ray_job),
     ]
-    metadata = _metadata(ray_job, f"{cluster_of(ray_job)}-{kind}-{number}")
+    owners = _metadata(ray_job, "")["ownerReferences"]
     labels = {**template["metadata"]["labels"], NODE_TYPE: kind, _CLUSTER: cluster_of(ray_job), _GROUP: group_name}
-    return {"metadata": {**metadata, "labels": labels}, "spec": spec}
+    metadata = {"generateName": f"{cluster_of(ray_job)}-{kind}-", "labels": labels, "ownerReferences": owners}
+    return {"metadata": metadata, "spec": spec}
 
 
 def _waiting(ray_job: Manifest, container: Manifest, address: str) -> Manifest:
