@@ -52,7 +52,7 @@ pytestmark = [
     pytest.mark.timeout(1800),
 ]
 NAMESPACE, ACCOUNT, SECRET, CLAIM = "drilling", "dy-trainer", "dy-ray-token", "dy-data"
-# A busy machine starts Ray slower than its processes wait for each other, and a file of names stands for a cluster's DNS.
+# A busy machine starts Ray slower than its processes wait for each other; a file of names stands for a cluster's DNS.
 IMAGE = {"PYTHONPATH": PACKAGES, "RAY_gcs_server_request_timeout_seconds": "600", "GRPC_DNS_RESOLVER": "native"}
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 KINDS = "rayjobs,jobs,pods,services,secrets"
