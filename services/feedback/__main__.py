@@ -10,6 +10,7 @@ from drillyard.feedback.v1 import feedback_service_pb2_grpc
 from services.chassis.application import Application, run
 from services.chassis.settings import load_settings
 from services.feedback.clients.answers import GrpcCaseDocuments, GrpcJudge, GrpcTranscripts
+from services.feedback.clients.deployments import GrpcDeployments
 from services.feedback.clients.evaluator import GrpcEvaluator
 from services.feedback.clients.exports import GrpcExports, GrpcPublications
 from services.feedback.clients.forms import GrpcForms
@@ -29,6 +30,7 @@ from services.feedback.jobs.items.feedback_import import FeedbackImportJob
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
+from services.feedback.jobs.shipping.deployments import DeploymentTests
 from services.feedback.jobs.shipping.services import ShippingServices
 from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
@@ -64,6 +66,7 @@ class Neighbours:
     judge: GrpcJudge
     registry: GrpcRegistry
     rollouts: GrpcRollouts
+    deployments: GrpcDeployments
 
 
 def open_neighbours(application: Application, settings: FeedbackSettings) -> Neighbours:
@@ -100,6 +103,7 @@ def open_neighbours(application: Application, settings: FeedbackSettings) -> Nei
         GrpcJudge(evaluator),
         GrpcRegistry(registry),
         GrpcRollouts(evaluator, test_runner),
+        GrpcDeployments(registry),
     )
 
 
@@ -134,6 +138,8 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     runner.register(
         SHIPMENT_KIND, shipment_job.run, limit=settings.max_running_shipments, cleanup=shipment_job.clean_up
     )
+    tests = DeploymentTests(neighbours.shipments, neighbours.deployments)
+    application.keep_doing("test_deployments", tests.run)
     measures = FeedbackTelemetry(application.telemetry)
     loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
     runner.register(LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up)

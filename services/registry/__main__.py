@@ -62,6 +62,7 @@ from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.dataset_import import DatasetImportUseCases
 from services.registry.usecases.dataset_rows import DatasetRowUseCases
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
+from services.registry.usecases.export import ExportUseCases
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.model_import import ImportUseCases
 from services.registry.usecases.reconciliation import Reconciler
@@ -118,7 +119,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         test_suites=suites,
         exports=shipping.exports,
         publications=shipping.publications,
-        deployments=add_deployments(application, settings, versions, models),
+        deployments=add_deployments(application, settings, versions, models, suites, shipping.exports),
         aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
@@ -159,7 +160,12 @@ def model_sources(
 
 
 def add_deployments(
-    application: Application, settings: RegistrySettings, versions: ModelUseCases, models: ModelStore
+    application: Application,
+    settings: RegistrySettings,
+    versions: ModelUseCases,
+    models: ModelStore,
+    suites: TestSuiteUseCases,
+    exports: ExportUseCases,
 ) -> DeploymentUseCases:
     """Let the application look after deployments by the backends that this installation has."""
     store = SqlDeploymentStore(application.database)
@@ -172,7 +178,8 @@ def add_deployments(
     lease_seconds = application.settings.lease_seconds
     reconciler = Reconciler(store, models, deployers, owner=owner, lease_seconds=lease_seconds)
     application.keep_doing("look_after_deployments", reconciler.run)
-    return DeploymentUseCases(store, versions, backends=deployers.keys(), wake=reconciler.wake)
+    backends, wake = deployers.keys(), reconciler.wake
+    return DeploymentUseCases(store, versions, suites, backends=backends, wake=wake, profile_of=exports.profile_of)
 
 
 def local_deployers(application: Application, settings: RegistrySettings) -> Deployers:

@@ -16,6 +16,8 @@ from services.registry.domain.deployment import (
     DeploymentSpec,
     DeploymentState,
     DeploymentStatus,
+    DeploymentTest,
+    DeploymentTestOutcome,
 )
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind
@@ -43,8 +45,8 @@ class Stores:
         move = AliasMove(CHAMPION, version_id, deployment_id, (evidence,) if evidence else (), shadow)
         return await self.aliases.set(move, expected)
 
-    async def deploy(self, version_id: str, request_id: str = "", *, num_gpus: int = 0) -> Deployment:
-        spec = DeploymentSpec(version_id, DeploymentBackend.UNSPECIFIED, "", 1, num_gpus, 0)
+    async def deploy(self, version_id: str, request_id: str = "", *, num_gpus: int = 0, suite: str = "") -> Deployment:
+        spec = DeploymentSpec(version_id, DeploymentBackend.UNSPECIFIED, "", 1, num_gpus, 0, suite)
         return await self.deployments.add(request_id, spec, DeploymentBackend.WORKER)
 
     async def version(self, version_id: str) -> ModelVersion:
@@ -121,6 +123,33 @@ async def test_only_a_ready_deployment_of_the_version_answers_to_an_alias(stores
     assert (await stores.point(version_id, 0, deployment_id)).deployment_id == deployment_id
     with pytest.raises(FailedPrecondition, match=CHAMPION):
         await stores.deployments.stop(deployment_id)
+
+
+@pytest.mark.parametrize("outcome", [DeploymentTestOutcome.PASSED, DeploymentTestOutcome.FAILED])
+async def test_a_deployment_with_a_suite_answers_to_an_alias_once_it_has_passed(
+    stores: Stores, outcome: DeploymentTestOutcome
+) -> None:
+    version_id, store = stores.versions[0], stores.deployments
+    deployment = await stores.deploy(version_id, suite="roo_xml/smoke@1")
+    assert deployment.workspace_id == "default"
+    await store.tell(deployment.deployment_id, deployment.tested(READY))
+    await store.tell_test(deployment.deployment_id, DeploymentTest(test_run_id="run-1", summary="It is asked."))
+    with pytest.raises(FailedPrecondition, match=r"is testing: It is asked\."):
+        await stores.point(version_id, 0, deployment.deployment_id)
+    ended = DeploymentTest(outcome, "run-1", "evaluation-1", "0.0% conform.")
+    await store.tell_test(deployment.deployment_id, ended)
+    await store.tell_test(deployment.deployment_id, DeploymentTest(DeploymentTestOutcome.PASSED))
+    deployment = await store.get(deployment.deployment_id)
+    assert deployment.test == ended and deployment.tested(READY) == DeploymentStatus(
+        deployment.state, deployment.reason, READY.base_url
+    )
+    if outcome is DeploymentTestOutcome.FAILED:
+        with pytest.raises(FailedPrecondition, match=r"is failed: 0\.0% conform\."):
+            await stores.point(version_id, 0, deployment.deployment_id)
+    else:
+        assert (await stores.point(version_id, 0, deployment.deployment_id)).revision == 1
+    with pytest.raises(FailedPrecondition, match="no suite to pass"):
+        await store.tell_test((await stores.deploy(version_id)).deployment_id, ended)
 
 
 async def test_after_a_rollback_workers_answer_where_the_deployment_is_gone(stores: Stores) -> None:

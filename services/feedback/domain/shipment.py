@@ -65,6 +65,7 @@ class ShipmentState:
     results: tuple[GateResult, ...] = ()
     card: str = ""
     base_export_id: str = ""
+    base_form_model_version_id: str = ""
     export_id: str = ""
     form_model_version_id: str = ""
     test_run_id: str = ""

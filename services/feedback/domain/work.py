@@ -29,6 +29,32 @@ class Asked:
 
 
 @dataclass(frozen=True)
+class DeploymentToTest:
+    """A deployment that has a suite to pass, and whether it answers by now.
+
+    `endpoint`, by the names of test-runner's own, is where it is served; None for test-runner's workers.
+    """
+
+    deployment_id: str
+    model_version_id: str
+    test_suite_version_id: str
+    minimum_rate: float
+    workspace_id: str
+    answers: bool
+    endpoint: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class DeploymentTest:
+    """How a deployment does on its suite; `has_passed` is None while the run goes on, `summary` is a sentence."""
+
+    test_run_id: str
+    evaluation_id: str
+    summary: str
+    has_passed: bool | None = None
+
+
+@dataclass(frozen=True)
 class CaseOfSuite:
     """A case of a suite version, in one prompt size; a model may answer `max_turns` times."""
 

@@ -51,11 +51,14 @@ class GateRow:
 def gate_rows(profile: Profile, cases: Sequence[Case], prompt_size: str, count: int) -> list[GateRow]:
     """Return `count` rows spread over the cases, openings and late turns in turn, and one without a system message.
 
-    A late turn has the history of right answers and the client's replies that training has there; where no case of the
-    suite has one, two of the profile's material stand in.
+    Where the cases are fewer, the profile's material adds what is missing, if it has any. A late turn has the history
+    of right answers and the client's replies that training has there; where no row has one, two of the material stand
+    in.
     """
     num_cases = min(count, len(cases))
     chosen = [cases[place * len(cases) // num_cases] for place in range(num_cases)]
+    if num_cases < count and profile.categories:
+        chosen += profile.draw(0, count - num_cases, stock="suite")
     rows = [_row(profile, case, prompt_size, late=place % 2 == 1) for place, case in enumerate(chosen)]
     if not any(row.has_history for row in rows):
         rows += [_row(profile, case, prompt_size, late=True) for case in _cases_of_several_turns(profile)]

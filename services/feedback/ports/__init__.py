@@ -11,10 +11,11 @@ from services.feedback.ports.loops import (
     Trainer,
     Work,
 )
-from services.feedback.ports.shipments import Exports, Forms, Publications, ShipmentStore, Verdicts
+from services.feedback.ports.shipments import Deployments, Exports, Forms, Publications, ShipmentStore, Verdicts
 
 __all__ = [
     "Artifacts",
+    "Deployments",
     "Evaluator",
     "Exports",
     "Forms",

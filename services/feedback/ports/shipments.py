@@ -7,7 +7,15 @@ from typing import Any, Protocol
 
 from services.feedback.domain.loop import Inputs
 from services.feedback.domain.shipment import Shipment, ShipmentSpec
-from services.feedback.domain.work import Asked, CaseOfSuite, Comparison, ModelFacts, TestOrder
+from services.feedback.domain.work import (
+    Asked,
+    CaseOfSuite,
+    Comparison,
+    DeploymentTest,
+    DeploymentToTest,
+    ModelFacts,
+    TestOrder,
+)
 from services.feedback.gate.numbers import RowScore
 from services.feedback.gate.prompts import RenderedPrompt
 from services.feedback.gate.rows import GateRow
@@ -96,6 +104,22 @@ class Verdicts(Protocol):
 
     async def conforms(self, profile_id: str, case: Case, answers: Sequence[str]) -> bool:
         """Return whether the answers to a case conform."""
+        ...
+
+
+class Deployments(Protocol):
+    """What is served, as far as it has a suite to pass."""
+
+    async def to_test(self) -> list[DeploymentToTest]:
+        """Return the deployments whose suite has no outcome yet."""
+        ...
+
+    async def report(self, deployment_id: str, test: DeploymentTest) -> None:
+        """Tell how one does on its suite.
+
+        Raises:
+            NotFound: It was deleted.
+        """
         ...
 
 

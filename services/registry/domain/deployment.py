@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
 from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from services.chassis.wire.names import shown
 from services.registry.domain.identifiers import check_model_id, version_ref
 from services.registry.domain.model import ModelVersionKind
@@ -37,6 +38,15 @@ class DeploymentState(StrEnum):
     READY = "ready"
     FAILED = "failed"
     STOPPING = "stopping"
+    TESTING = "testing"
+
+
+class DeploymentTestOutcome(StrEnum):
+    """What came of a deployment's suite."""
+
+    UNSPECIFIED = "unspecified"
+    PASSED = "passed"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,9 @@ class DeploymentSpec:
     num_replicas: int
     num_gpus: int
     num_ctx: int
+    test_suite_version_id: str = ""
+    minimum_rate: float = 0.0
+    without_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,8 +74,18 @@ class DeploymentStatus:
 
 
 @dataclass(frozen=True)
+class DeploymentTest:
+    """How a deployment does on the suite that it must pass; `summary` is a sentence."""
+
+    outcome: DeploymentTestOutcome = DeploymentTestOutcome.UNSPECIFIED
+    test_run_id: str = ""
+    evaluation_id: str = ""
+    summary: str = ""
+
+
+@dataclass(frozen=True)
 class Deployment:
-    """A version that is served, or on its way to be."""
+    """A version that is served, or on its way to be; `test` says how it does on the suite that it must pass."""
 
     deployment_id: str
     request_id: str
@@ -72,11 +95,28 @@ class Deployment:
     base_url: str
     create_time: datetime
     update_time: datetime
+    test: DeploymentTest = DeploymentTest()
+    workspace_id: str = DEFAULT_WORKSPACE
 
     @property
     def served_model(self) -> str:
         """Name of the model at the address."""
         return self.spec.model_version_id if self.base_url else ""
+
+    def tested(self, status: DeploymentStatus) -> DeploymentStatus:
+        """Return how it stands as others see it, from how what serves it stands: it may have a suite to pass yet."""
+        answers = status.state in (DeploymentState.READY, DeploymentState.TESTING)
+        if not answers or not self.spec.test_suite_version_id:
+            return status
+        state = _STATES_OF_OUTCOMES[self.test.outcome]
+        return replace(status, state=state, reason="" if state is DeploymentState.READY else self.test.summary)
+
+    def check_has_test(self) -> None:
+        """Return when it has a suite to pass, else raise FailedPrecondition."""
+        if not self.spec.test_suite_version_id:
+            raise FailedPrecondition(
+                f"The deployment {self.deployment_id} has no suite to pass.", "Deploy the version again with one."
+            )
 
     def check_has_workers(self) -> None:
         """Return when test-runner's workers serve it, else raise FailedPrecondition."""
@@ -200,6 +240,11 @@ def alias_not_found(alias_id: str) -> NotFound:
     return NotFound(f"There is no alias {shown(alias_id)}.", "See what there is with `drillyard aliases list`.")
 
 
+_STATES_OF_OUTCOMES = {
+    DeploymentTestOutcome.UNSPECIFIED: DeploymentState.TESTING,
+    DeploymentTestOutcome.PASSED: DeploymentState.READY,
+    DeploymentTestOutcome.FAILED: DeploymentState.FAILED,
+}
 _WEIGHTS = frozenset(
     (ModelVersionKind.BASE, ModelVersionKind.ADAPTER, ModelVersionKind.MERGED, ModelVersionKind.TRAINED)
 )

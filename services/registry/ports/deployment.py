@@ -13,6 +13,7 @@ from services.registry.domain.deployment import (
     DeploymentBackend,
     DeploymentSpec,
     DeploymentStatus,
+    DeploymentTest,
 )
 from services.registry.domain.model import ModelVersion
 from services.registry.domain.paging import Page, PageRequest
@@ -35,6 +36,9 @@ class DeploymentStore(Protocol):
 
     async def tell(self, deployment_id: str, status: DeploymentStatus) -> None:
         """Store how a deployment stands, unless it is being taken down."""
+
+    async def tell_test(self, deployment_id: str, test: DeploymentTest) -> None:
+        """Store how a deployment does on its suite, unless that has ended; where it answers, its state follows."""
 
     async def stop(self, deployment_id: str) -> None:
         """Let a deployment be taken down; raises FailedPrecondition when an alias points at it."""

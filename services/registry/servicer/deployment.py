@@ -6,7 +6,7 @@ from drillyard.registry.v1 import deployment_pb2 as pb
 
 from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
-from services.registry.domain.deployment import AliasMove, DeploymentSpec, DeploymentStatus
+from services.registry.domain.deployment import AliasMove, DeploymentSpec, DeploymentStatus, DeploymentTest
 from services.registry.domain.paging import page_request
 from services.registry.usecases.deployment import AliasUseCases, DeploymentUseCases
 
@@ -42,6 +42,13 @@ class DeploymentRpcs:
         """Store how a deployment by workers stands."""
         await self.deployments.report(request.deployment_id, from_message(DeploymentStatus, request, base_url=""))
         return pb.ReportDeploymentResponse()
+
+    async def ReportDeploymentTest(
+        self, request: pb.ReportDeploymentTestRequest, context: Context
+    ) -> pb.ReportDeploymentTestResponse:
+        """Store how a deployment does on its suite."""
+        await self.deployments.report_test(request.deployment_id, from_message(DeploymentTest, request.test))
+        return pb.ReportDeploymentTestResponse()
 
     async def DeleteDeployment(
         self, request: pb.DeleteDeploymentRequest, context: Context

@@ -6,10 +6,12 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Float, cast, delete, func, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import Database, row_of
 from services.chassis.database.rows import insert_if_absent
 from services.chassis.errors import FailedPrecondition
+from services.chassis.machine.caller import current_workspace, refuse_beyond_quota
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.deployment import (
     Deployment,
@@ -17,6 +19,8 @@ from services.registry.domain.deployment import (
     DeploymentSpec,
     DeploymentState,
     DeploymentStatus,
+    DeploymentTest,
+    DeploymentTestOutcome,
     check_same_spec,
     new_deployment_id,
 )
@@ -41,6 +45,7 @@ class SqlDeploymentStore:
         Raises:
             NotFound: There is no such version any more.
             AlreadyExists: The request_id was used with another spec.
+            QuotaExceeded: The workspace has no room for its test.
         """
         now = datetime.now(UTC)
         row = {
@@ -51,11 +56,14 @@ class SqlDeploymentStore:
             "state": DeploymentState.STARTING.value,
             "reason": _WAITS if backend is DeploymentBackend.WORKER else "",
             "base_url": "",
+            "workspace_id": current_workspace.get(),
             "create_time": now,
             "update_time": now,
         }
         async with self._database.session() as session:
             await hold_version(session, spec.model_version_id)
+            if spec.test_suite_version_id and not await _is_known(session, request_id):
+                refuse_beyond_quota()
             is_new = await insert_if_absent(session, DEPLOYMENTS, row)
             is_it = _C.deployment_id == row["deployment_id"] if is_new else _C.request_id == request_id
             stored = (await session.execute(select(DEPLOYMENTS).where(is_it))).mappings().one()
@@ -92,6 +100,24 @@ class SqlDeploymentStore:
         is_meant = (_C.deployment_id == deployment_id) & (_C.state != _STOPPING)
         async with self._database.session() as session:
             await session.execute(update(DEPLOYMENTS).where(is_meant).values(row))
+
+    async def tell_test(self, deployment_id: str, test: DeploymentTest) -> None:
+        """Store how a deployment does on its suite, unless that has ended; where it answers, its state follows.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: It has no suite to pass.
+        """
+        async with self._database.session() as session:
+            deployment = await get_deployment(session, deployment_id, alone=True)
+            deployment.check_has_test()
+            if deployment.test.outcome is not DeploymentTestOutcome.UNSPECIFIED:
+                return
+            status = DeploymentStatus(deployment.state, deployment.reason, deployment.base_url)
+            status = replace(deployment, test=test).tested(status)
+            row = {**asdict(status), "state": status.state.value, "test": asdict(test)}
+            row["update_time"] = datetime.now(UTC)
+            await session.execute(update(DEPLOYMENTS).where(_C.deployment_id == deployment_id).values(row))
 
     async def stop(self, deployment_id: str) -> None:
         """Let a deployment be taken down.
@@ -131,3 +157,8 @@ class SqlDeploymentStore:
         claim = claim.on_conflict_do_update(index_elements=[c.name], set_=values, where=is_free)
         async with self._database.session() as session:
             return (await session.execute(claim.returning(c.owner))).first() is not None
+
+
+async def _is_known(session: AsyncSession, request_id: str) -> bool:
+    query = select(_C.deployment_id).where(_C.request_id == request_id)
+    return bool(request_id) and (await session.execute(query)).first() is not None

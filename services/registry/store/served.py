@@ -11,7 +11,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import item_of
 from services.chassis.errors import FailedPrecondition
-from services.registry.domain.deployment import Alias, Deployment, DeploymentSpec, deployment_not_found
+from services.registry.domain.deployment import (
+    Alias,
+    Deployment,
+    DeploymentSpec,
+    DeploymentTest,
+    DeploymentTestOutcome,
+    deployment_not_found,
+)
 from services.registry.domain.model import ModelVersionKind, model_version_not_found
 from services.registry.store.tables import ALIAS_MOVES, DEPLOYMENTS, MODEL_VERSIONS
 
@@ -52,7 +59,10 @@ async def get_deployment(session: AsyncSession, deployment_id: str, *, alone: bo
 
 def deployment_of(row: Mapping[Any, Any]) -> Deployment:
     """Return the deployment of a row."""
-    deployment = item_of(Deployment, row, spec=item_of(DeploymentSpec, row))
+    test = row["test"] or {}
+    outcome = DeploymentTestOutcome(test.get("outcome", DeploymentTestOutcome.UNSPECIFIED))
+    told = DeploymentTest(**{**test, "outcome": outcome})
+    deployment = item_of(Deployment, row, spec=item_of(DeploymentSpec, row), test=told)
     return replace(deployment, request_id=row["request_id"] or "")
 
 

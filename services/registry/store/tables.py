@@ -128,6 +128,12 @@ DEPLOYMENTS = Table(
     Column("base_url", String, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    Column("test_suite_version_id", String, nullable=False, server_default=""),
+    Column("minimum_rate", Float, nullable=False, server_default="0"),
+    Column("without_test", Boolean, nullable=False, server_default=false()),
+    # How it does on the suite; null until it was asked.
+    Column("test", JSON),
+    Column("workspace_id", String, nullable=False, server_default="default"),
     sqlite_autoincrement=True,
 )
 

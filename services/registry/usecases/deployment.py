@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 
+from services.chassis.errors import InvalidArgument, NotFound
 from services.registry.domain.deployment import (
     Alias,
     AliasMove,
@@ -12,13 +14,18 @@ from services.registry.domain.deployment import (
     DeploymentBackend,
     DeploymentSpec,
     DeploymentStatus,
+    DeploymentTest,
     check_alias_id,
     chosen_backend,
 )
 from services.registry.domain.identifiers import check_request_id, plain_id
+from services.registry.domain.model import ModelVersion
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.ports.deployment import AliasStore, DeploymentStore
 from services.registry.usecases.model import ModelUseCases
+from services.registry.usecases.test_suite import TestSuiteUseCases
+
+_SMOKE = "smoke"
 
 
 class DeploymentUseCases:
@@ -27,29 +34,35 @@ class DeploymentUseCases:
     Args:
         backends: Those that this installation has.
         wake: Called when there is something to bring about.
+        profile_of: Returns the protocol with which a version was exported; empty where none is known.
     """
 
     def __init__(
         self,
         store: DeploymentStore,
         models: ModelUseCases,
+        suites: TestSuiteUseCases,
         *,
         backends: Collection[DeploymentBackend],
         wake: Callable[[], None],
+        profile_of: Callable[[ModelVersion], Awaitable[str]],
     ) -> None:
         self._store, self._models, self._backends, self._wake = store, models, backends, wake
+        self._suites, self._profile_of = suites, profile_of
 
     async def create(self, request_id: str, spec: DeploymentSpec) -> Deployment:
         """Store a deployment and return it at once.
 
         Raises:
-            NotFound: There is no such version.
+            NotFound: There is no such version or suite.
+            InvalidArgument: It names a suite, and asks for no test.
             FailedPrecondition: Nothing that is there can serve it so.
             AlreadyExists: The request_id was used with another spec.
         """
         check_request_id(request_id)
         version = await self._models.get_version(spec.model_version_id)
-        spec = replace(spec, model_version_id=version.version_id)
+        suite = await self._suite(spec, version)
+        spec = replace(spec, model_version_id=version.version_id, test_suite_version_id=suite)
         backend = chosen_backend(version.kind, spec.backend, self._backends)
         deployment = await self._store.add(request_id, spec, backend)
         self._wake()
@@ -72,7 +85,17 @@ class DeploymentUseCases:
         """
         deployment = await self.get(deployment_id)
         deployment.check_has_workers()
-        await self._store.tell(deployment.deployment_id, status)
+        await self._store.tell(deployment.deployment_id, deployment.tested(status))
+
+    async def report_test(self, deployment_id: str, test: DeploymentTest) -> None:
+        """Store how a deployment does on its suite; the first outcome stays.
+
+        Raises:
+            NotFound: There is none.
+            FailedPrecondition: It has no suite to pass.
+        """
+        await self._store.tell_test(plain_id(deployment_id), test)
+        self._wake()
 
     async def delete(self, deployment_id: str) -> None:
         """Let a deployment be taken down.
@@ -83,6 +106,23 @@ class DeploymentUseCases:
         """
         await self._store.stop(plain_id(deployment_id))
         self._wake()
+
+    async def _suite(self, spec: DeploymentSpec, version: ModelVersion) -> str:
+        """Return the suite that a version must pass; empty for none."""
+        if spec.without_test:
+            if spec.test_suite_version_id:
+                raise InvalidArgument(
+                    "The spec names a suite to pass, and asks for no test.",
+                    "Leave one of the two out.",
+                    field="spec.without_test",
+                )
+            return ""
+        if spec.test_suite_version_id:
+            return (await self._suites.get_version(spec.test_suite_version_id)).version_id
+        if profile_id := await self._profile_of(version):
+            with suppress(NotFound):
+                return (await self._suites.get_version(f"{profile_id}/{_SMOKE}")).version_id
+        return ""
 
 
 class AliasUseCases:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from services.chassis.errors import Unimplemented
+from services.chassis.errors import NotFound, Unimplemented
 from services.chassis.jobs import Job, JobResource, JobStore
 from services.chassis.wire.documents import to_document
-from services.registry.domain.export import EXPORT_KIND, Export, ExportForm, ExportSpec, export_of, resolved
+from services.registry.domain.export import EXPORT_KIND, EXPORTED, Export, ExportForm, ExportSpec, export_of, resolved
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind, check_one_kind, model_version_not_found
 from services.registry.ports import ModelStore
@@ -60,6 +60,16 @@ class ExportUseCases:
             await self._models.get_version(VersionRef(whole.model_id, None)), whole.model_id, whole.form.kind
         )
         return export_of(await self._jobs.create(EXPORT_KIND, request_id, to_document(whole)))
+
+    async def profile_of(self, version: ModelVersion) -> str:
+        """Return the protocol for which a version was exported; empty where none is known."""
+        if not version.produced_by.startswith(EXPORTED):
+            return ""
+        try:
+            job = await self._jobs.get(version.produced_by.removeprefix(EXPORTED))
+        except NotFound:
+            return ""
+        return export_of(job).spec.profile_id
 
     async def _weights_of(self, version: ModelVersion) -> ModelVersion:
         """Return the version with the full weights: the base of an adapter, else the version itself."""

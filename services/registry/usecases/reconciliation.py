@@ -67,7 +67,7 @@ class Reconciler:
         if deployment.state is DeploymentState.STOPPING:
             await self._take_down(deployment)
             return
-        status = await self._status(deployment)
+        status = deployment.tested(await self._status(deployment))
         if status != DeploymentStatus(deployment.state, deployment.reason, deployment.base_url):
             _log.info("deployment_changed", deployment_id=deployment.deployment_id, state=status.state.value)
             await self._store.tell(deployment.deployment_id, status)

@@ -78,7 +78,10 @@ class RegistryClient:
             found += [
                 WorkerDeployment(entry.deployment_id, entry.spec.model_version_id)
                 for entry in page.deployments
-                if entry.spec.backend == deployment_pb2.DEPLOYMENT_BACKEND_WORKER and entry.state in _UNANSWERED
+                if entry.spec.backend == deployment_pb2.DEPLOYMENT_BACKEND_WORKER
+                and entry.state in _UNANSWERED
+                # What does not pass its suite has answered.
+                and entry.test.outcome != deployment_pb2.DEPLOYMENT_TEST_OUTCOME_FAILED
             ]
             request.page_token = page.next_page_token
             if not request.page_token:

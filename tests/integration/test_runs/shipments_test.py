@@ -67,7 +67,6 @@ async def test_a_version_leaves_through_every_step(
         test_suite_version_id=stack.suite,
         export=export_pb2.ExportSpec(**export),
         destinations=[publication_pb2.Destination(folder_path=str(tmp_path / "out"))],
-        num_rows=3,
         max_new_tokens=8,
     )
     shipment = await shipped(feedback, spec)

@@ -170,7 +170,6 @@ class Requests:
             export=export_pb2.ExportSpec(form=export_pb2.EXPORT_FORM_ADAPTER),
             destinations=[publication_pb2.Destination(folder_path=str(place))],
             test_suite_version_id=SUITE,
-            num_rows=4,
         )
         return shipment_pb2.CreateShipmentRequest(request_id=request_id, spec=spec)
 

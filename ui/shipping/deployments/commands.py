@@ -19,12 +19,14 @@ ModelArgument = Annotated[str, typer.Argument(help="A model version, or a model 
 DeploymentArgument = Annotated[str, typer.Argument(help="A deployment.")]
 
 
-Settings: TypeAlias = Annotated[Document, FieldOptions(DeploymentSpec, ("model_version_id",))]
+Settings: TypeAlias = Annotated[
+    Document, FieldOptions(DeploymentSpec, ("model_version_id",), {"test_suite_version_id": "suite"})
+]
 
 
 @command(app, "create")
 def create(model: ModelArgument, settings: Settings, common: Common, follow_it: Follow = True) -> None:
-    """Serve a version, and wait until it answers."""
+    """Serve a version, and wait until it answers and has passed its suite, if it has one."""
     with connected(common) as gateway:
         deployment = gateway.post("/deployments", {**settings, "model_version_id": model})["deployment"]
         if follow_it:
@@ -35,7 +37,7 @@ def create(model: ModelArgument, settings: Settings, common: Common, follow_it: 
 
 @command(app, "watch")
 def watch(deployment_id: DeploymentArgument, common: Common) -> None:
-    """Follow a deployment until it answers, or fails."""
+    """Follow a deployment until it answers and has passed its suite, or fails."""
     with connected(common) as gateway:
         _follow(gateway, deployment_id, common)
 
@@ -67,7 +69,8 @@ add_delete_command(app, "/deployments", "Take a deployment down to which no alia
 
 def state_sentence_of(deployment: Document) -> str:
     """Return where a deployment stands."""
-    return f"{deployment['deployment_id']} is {state_of(deployment)}."
+    summary = (deployment.get("test") or {}).get("summary", "")
+    return f"{deployment['deployment_id']} is {state_of(deployment)}. {summary}".strip()
 
 
 def state_of(deployment: Document) -> str:
@@ -86,7 +89,7 @@ def _follow(gateway: Gateway, deployment_id: str, common: Common) -> None:
     def read() -> Progress:
         deployment = gateway.get(path)["deployment"]
         text = " · ".join(part for part in (state_of(deployment), deployment["reason"]) if part)
-        return Progress(text, None, state_of(deployment) != "starting")
+        return Progress(text, None, state_of(deployment) not in ("starting", "testing"))
 
     with display(as_json=common.as_json) as on:
         follow(f"Deployment {deployment_id}", read, on)

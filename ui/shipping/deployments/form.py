@@ -116,8 +116,9 @@ def deployment_form() -> tuple[DeploymentForm, Buttons]:
             served.add("backend")
         promote = gr.Button("Promote", variant="primary", elem_id="promotion-start")
         with gr.Accordion("Only deploy", open=False, elem_id="deployment-settings"):
-            for name in ("backend", "num_ctx"):
+            for name in ("backend", "num_ctx", "test_suite_version_id"):
                 settings.add(name)
+            settings.add("minimum_rate", "without_test")
             settings.add(*_CLUSTER)
             deploy = gr.Button("Deploy", elem_id="promotion-deploy")
         with gr.Accordion("Point the alias by hand", open=False, elem_id="alias-by-hand"):

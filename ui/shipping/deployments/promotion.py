@@ -183,7 +183,8 @@ class _Flow:
             fits = self._candidate.backend in (pb.DEPLOYMENT_BACKEND_UNSPECIFIED, deployment.spec.backend)
             if is_ready and fits and deployment.spec.model_version_id == model_version_id:
                 return deployment
-        spec = pb.DeploymentSpec(model_version_id=model_version_id, backend=self._candidate.backend)
+        # The promotion tests it itself, and sets it against the champion.
+        spec = pb.DeploymentSpec(model_version_id=model_version_id, backend=self._candidate.backend, without_test=True)
         request = pb.CreateDeploymentRequest(request_id=key, spec=spec)
         return (await self._clients.registry.CreateDeployment(request)).deployment
 

@@ -14,7 +14,7 @@ from ui.evaluations.views import interval_ends
 from ui.shared.words import percent_text, time_text
 
 _LINE = 200
-_TONES = {"ready": "good", "failed": "bad", "starting": "live", "stopping": "ended"}
+_TONES = {"ready": "good", "failed": "bad", "starting": "live", "testing": "live", "stopping": "ended"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ class DeploymentView:
     reason: str
     base_url: str
     changed: str
+    test: str = ""
+    test_run_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,6 +188,8 @@ def deployment_view(deployment: Deployment) -> DeploymentView:
         tone=_TONES.get(state, "waiting"),
         reason=deployment.reason,
         base_url=deployment.base_url,
+        test=deployment.test.summary,
+        test_run_id=deployment.test.test_run_id,
         changed=time_text(deployment.update_time),
     )
 

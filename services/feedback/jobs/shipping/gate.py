@@ -66,7 +66,9 @@ class GateSteps:
             base = (await self._services.exports.model(inputs.model_version_id)).trained_from
             # A GGUF adapter is served on the GGUF form of its base.
             of_base = {"model_version_id": base, "form": "EXPORT_FORM_GGUF", "number_type": "BF16"}
-            await self._form_of("base_export_id", "base", of_base)
+            form_of_base = await self._form_of("base_export_id", "base", of_base)
+            # Named from now on, it is not deleted while the shipment needs it.
+            await self._record.update(base_form_model_version_id=form_of_base)
         return await self._form_of("export_id", "export", spec)
 
     async def _card(self) -> str:

@@ -15,6 +15,7 @@ from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.jobs import JobRunner, JobState
+from services.chassis.wire import check
 from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
@@ -230,10 +231,11 @@ async def test_a_run_of_the_version_that_there_is_already_is_used_again() -> Non
 
 async def test_a_gguf_adapter_gets_the_gguf_of_its_base_first() -> None:
     bench = Bench()
-    await bench.shipped(export={"form": "EXPORT_FORM_GGUF_ADAPTER"}, destinations=[])
+    shipment = await bench.shipped(export={"form": "EXPORT_FORM_GGUF_ADAPTER"}, destinations=[])
     base, adapter = bench.world.exports.bodies.values()
     assert (base["model_version_id"], base["form"]) == ("small@1", "EXPORT_FORM_GGUF")
     assert adapter["form"] == "EXPORT_FORM_GGUF_ADAPTER"
+    assert shipment.base_form_model_version_id == await bench.world.exports.form("export-0")
 
 
 async def test_work_that_fails_elsewhere_fails_the_shipment_in_its_own_words() -> None:
@@ -253,10 +255,12 @@ async def test_a_shipment_without_a_form_or_a_place_is_refused() -> None:
         await bench.create(destinations=[{"secret": "token"}])
     with pytest.raises(InvalidArgument, match="prompt_size"):
         await bench.create(prompt_size="huge")
+    with pytest.raises(InvalidArgument, match="num_rows is 19, which is not between 20 and 1000"):
+        check(ParseDict({**BODY, "num_rows": 19}, shipment_pb2.ShipmentSpec()))
     first = await bench.create()
     assert (await bench.create()).shipment_id == first.shipment_id
     with pytest.raises(AlreadyExists):
-        await bench.create(num_rows=5)
+        await bench.create(num_rows=25)
 
 
 async def test_the_rpcs_start_show_list_watch_and_cancel() -> None:

@@ -16,9 +16,10 @@ from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import Aborted, NotFound
 from ui.openai.shadowing.answers import ShadowAnswers
+from ui.shared.environment import render
 from ui.shipping.deployments import promotion
 from ui.shipping.deployments.promotion import Candidate
-from ui.shipping.deployments.views import Promotion
+from ui.shipping.deployments.views import Promotion, deployment_view
 
 ALIAS, CHAMPION, CANDIDATE = "tiny:champion", "tiny@1", "tiny@2"
 ASKED = Candidate(ALIAS, CANDIDATE)
@@ -193,3 +194,10 @@ async def test_what_a_candidate_answered_as_a_shadow_is_shown_and_it_shadows_its
     assert "4 answers" in promoted.shadow and "3 conform, and 2 of those" in promoted.shadow
     assert "2 only in the shadow, 1 only there" in promoted.shadow
     assert services.alias.shadow_model_version_id == ("" if shadow == CANDIDATE else shadow)
+
+
+def test_the_page_shows_what_came_of_a_deployments_suite() -> None:
+    test = pb.DeploymentTest(test_run_id="run-1", summary="0.0% of its answers <conform>.")
+    served = pb.Deployment(deployment_id="one", state=pb.DEPLOYMENT_STATE_FAILED, reason=test.summary, test=test)
+    html = render("deployments/deployments", deployments=[deployment_view(served)])
+    assert html.count("0.0% of its answers &lt;conform&gt;.") == 1 and 'href="./test-runs?run=run-1"' in html

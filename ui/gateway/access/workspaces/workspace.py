@@ -25,7 +25,8 @@ USES: Mapping[str, frozenset[Resource]] = {
     "CreateDatasetBuild": _KEPT_JOB,
     "CreateDatasetImport": _KEPT_JOB,
     "CreateDatasetVersion": _FILE,
-    "CreateDeployment": _NOTHING,
+    # One with a suite to pass is tested.
+    "CreateDeployment": _WORK,
     # Each run brings one along; a model that grades writes tokens.
     "CreateEvaluation": frozenset({Resource.TOKENS}),
     "CreateExport": _KEPT_JOB,

@@ -83,3 +83,10 @@ def test_rows_are_spread_over_the_cases_with_history_and_functions(profile_id: s
     assert not rows[-1].has_system and rows[-1].answer is None
     assert bool(rows[0].tools) == (profile_id == "roo_native")
     assert sum(row.has_history for row in rows) >= 2
+
+
+def test_material_of_the_profile_adds_the_rows_that_a_small_suite_lacks() -> None:
+    profile = get_profile("roo_xml")
+    rows = gate_rows(profile, profile.suites()[0].cases[:3], "compact", 20)
+    assert len(rows) == 21 and len({row.name for row in rows}) == 21
+    assert any(row.has_history for row in rows)

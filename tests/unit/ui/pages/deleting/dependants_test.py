@@ -61,6 +61,7 @@ SHIPMENTS = [
     Shipment(shipment_id=name, spec=ShipmentSpec(model_version_id=name), job=Job(state=state))
     for name, state in (("m@4", JOB_STATE_RUNNING), ("m@3", JOB_STATE_SUCCEEDED))
 ]
+SHIPMENTS[0].base_form_model_version_id = "base-gguf@1"
 
 
 def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
@@ -107,6 +108,7 @@ def clients(run: TestRun = RUN) -> tuple[Clients, list[str]]:
         ("s@2", "the loop loop-1"),
         ("eval-2", "the loop loop-1"),
         ("m@4", "the shipment m@4"),
+        ("base-gguf@1", "the shipment m@4"),
         ("m@5", "the schedule nightly"),
         ("s@5", "the schedule nightly"),
         ("s@6", "the schedule nightly"),
