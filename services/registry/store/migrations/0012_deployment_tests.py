@@ -6,18 +6,16 @@ from alembic import op
 revision = "0012_deployment_tests"
 down_revision = "0011_workspaces"
 
-_COLUMNS = (
-    sa.Column("test_suite_version_id", sa.String, nullable=False, server_default=""),
-    sa.Column("minimum_rate", sa.Float, nullable=False, server_default="0"),
-    sa.Column("without_test", sa.Boolean, nullable=False, server_default=sa.false()),
-    sa.Column("test", sa.JSON),
-    sa.Column("workspace_id", sa.String, nullable=False, server_default="default"),
-)
-
 
 def upgrade() -> None:
     """Add the columns, unless the table was made with them; deployments of before have no suite to pass."""
     known = {column["name"] for column in sa.inspect(op.get_bind()).get_columns("deployments")}
-    for column in _COLUMNS:
+    for column in (
+        sa.Column("test_suite_version_id", sa.String, nullable=False, server_default=""),
+        sa.Column("minimum_rate", sa.Float, nullable=False, server_default="0"),
+        sa.Column("without_test", sa.Boolean, nullable=False, server_default=sa.false()),
+        sa.Column("test", sa.JSON),
+        sa.Column("workspace_id", sa.String, nullable=False, server_default="default"),
+    ):
         if column.name not in known:
-            op.add_column("deployments", column.copy())
+            op.add_column("deployments", column)
