@@ -127,6 +127,14 @@ def wire_schedules(
     return ScheduleUseCases(parts, usecases)
 
 
+def wire_shipping(application: Application, settings: FeedbackSettings, neighbours: Neighbours) -> None:
+    """Do shipments, and have asked what deployments must pass."""
+    job = ShipmentJob(neighbours.shipments)
+    application.jobs.runner.register(SHIPMENT_KIND, job.run, limit=settings.max_running_shipments, cleanup=job.clean_up)
+    tests = DeploymentTests(neighbours.shipments, neighbours.deployments)
+    application.keep_doing("test_deployments", tests.run)
+
+
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
@@ -134,12 +142,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     shipments, builds, imports = JobShipmentStore(jobs), JobBuildStore(jobs), JobImportStore(jobs)
     items = SqlItemStore(application.database)
     chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
-    shipment_job = ShipmentJob(neighbours.shipments)
-    runner.register(
-        SHIPMENT_KIND, shipment_job.run, limit=settings.max_running_shipments, cleanup=shipment_job.clean_up
-    )
-    tests = DeploymentTests(neighbours.shipments, neighbours.deployments)
-    application.keep_doing("test_deployments", tests.run)
+    wire_shipping(application, settings, neighbours)
     measures = FeedbackTelemetry(application.telemetry)
     loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
     runner.register(LOOP_KIND, loop_job.run, limit=settings.max_running_loops, cleanup=loop_job.clean_up)

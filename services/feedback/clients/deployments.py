@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc.aio
 from drillyard.registry.v1 import deployment_pb2 as pb
+from drillyard.registry.v1 import deployment_test_pb2 as test_pb
 from drillyard.registry.v1 import registry_service_pb2_grpc
 
 from services.chassis.machine.secrets import deployment_secret
@@ -15,9 +16,9 @@ from services.feedback.domain.work import DeploymentTest, DeploymentToTest
 _PEER = "the registry"
 _PAGE_SIZE = 1000
 _OUTCOMES = {
-    None: pb.DEPLOYMENT_TEST_OUTCOME_UNSPECIFIED,
-    True: pb.DEPLOYMENT_TEST_OUTCOME_PASSED,
-    False: pb.DEPLOYMENT_TEST_OUTCOME_FAILED,
+    None: test_pb.DEPLOYMENT_TEST_OUTCOME_UNSPECIFIED,
+    True: test_pb.DEPLOYMENT_TEST_OUTCOME_PASSED,
+    False: test_pb.DEPLOYMENT_TEST_OUTCOME_FAILED,
 }
 
 
@@ -39,9 +40,9 @@ class GrpcDeployments:
 
     async def report(self, deployment_id: str, test: DeploymentTest) -> None:
         """Tell how one does on its suite."""
-        request = pb.ReportDeploymentTestRequest(
+        request = test_pb.ReportDeploymentTestRequest(
             deployment_id=deployment_id,
-            test=pb.DeploymentTest(
+            test=test_pb.DeploymentTest(
                 outcome=_OUTCOMES[test.has_passed],
                 test_run_id=test.test_run_id,
                 evaluation_id=test.evaluation_id,
@@ -52,7 +53,7 @@ class GrpcDeployments:
 
 
 def _waits(deployment: pb.Deployment) -> bool:
-    is_open = deployment.test.outcome == pb.DEPLOYMENT_TEST_OUTCOME_UNSPECIFIED
+    is_open = deployment.test.outcome == test_pb.DEPLOYMENT_TEST_OUTCOME_UNSPECIFIED
     return bool(deployment.spec.test_suite_version_id) and is_open and deployment.state != pb.DEPLOYMENT_STATE_STOPPING
 
 

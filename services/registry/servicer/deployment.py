@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drillyard.registry.v1 import deployment_pb2 as pb
+from drillyard.registry.v1 import deployment_test_pb2
 
 from services.chassis.calls import Context
 from services.chassis.wire import from_message, to_message
@@ -44,11 +45,11 @@ class DeploymentRpcs:
         return pb.ReportDeploymentResponse()
 
     async def ReportDeploymentTest(
-        self, request: pb.ReportDeploymentTestRequest, context: Context
-    ) -> pb.ReportDeploymentTestResponse:
+        self, request: deployment_test_pb2.ReportDeploymentTestRequest, context: Context
+    ) -> deployment_test_pb2.ReportDeploymentTestResponse:
         """Store how a deployment does on its suite."""
         await self.deployments.report_test(request.deployment_id, from_message(DeploymentTest, request.test))
-        return pb.ReportDeploymentTestResponse()
+        return deployment_test_pb2.ReportDeploymentTestResponse()
 
     async def DeleteDeployment(
         self, request: pb.DeleteDeploymentRequest, context: Context

@@ -3,7 +3,14 @@
 import json
 
 import grpc.aio
-from drillyard.registry.v1 import artifact_pb2, deployment_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
+from drillyard.registry.v1 import (
+    artifact_pb2,
+    deployment_pb2,
+    deployment_test_pb2,
+    model_pb2,
+    registry_service_pb2_grpc,
+    test_suite_pb2,
+)
 
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case, CaseError, case_from_document
@@ -81,7 +88,7 @@ class RegistryClient:
                 if entry.spec.backend == deployment_pb2.DEPLOYMENT_BACKEND_WORKER
                 and entry.state in _UNANSWERED
                 # What does not pass its suite has answered.
-                and entry.test.outcome != deployment_pb2.DEPLOYMENT_TEST_OUTCOME_FAILED
+                and entry.test.outcome != deployment_test_pb2.DEPLOYMENT_TEST_OUTCOME_FAILED
             ]
             request.page_token = page.next_page_token
             if not request.page_token:

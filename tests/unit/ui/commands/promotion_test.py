@@ -12,6 +12,7 @@ from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2
 from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import deployment_pb2 as pb
 from drillyard.registry.v1 import model_pb2, test_suite_pb2
+from drillyard.registry.v1.deployment_test_pb2 import DeploymentTest
 from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import Aborted, NotFound
@@ -197,7 +198,7 @@ async def test_what_a_candidate_answered_as_a_shadow_is_shown_and_it_shadows_its
 
 
 def test_the_page_shows_what_came_of_a_deployments_suite() -> None:
-    test = pb.DeploymentTest(test_run_id="run-1", summary="0.0% of its answers <conform>.")
+    test = DeploymentTest(test_run_id="run-1", summary="0.0% of its answers <conform>.")
     served = pb.Deployment(deployment_id="one", state=pb.DEPLOYMENT_STATE_FAILED, reason=test.summary, test=test)
     html = render("deployments/deployments", deployments=[deployment_view(served)])
     assert html.count("0.0% of its answers &lt;conform&gt;.") == 1 and 'href="./test-runs?run=run-1"' in html
