@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.evaluation import EvaluationRecord, ModelGrader
 from services.evaluator.domain.metrics import Metrics, Quantiles
 from services.evaluator.domain.parity import OutcomePair, RunDifference
 from services.evaluator.domain.run import UNKNOWN, Provenance, Subject

@@ -66,7 +66,7 @@ def bounded_template(seconds: float, more_bytes: int) -> Iterator[None]:
 
     limits = resource.getrlimit(resource.RLIMIT_DATA)
     previous = signal.signal(signal.SIGALRM, stop)
-    resource.setrlimit(resource.RLIMIT_DATA, (_least(_data_bytes() + more_bytes, *limits), limits[1]))
+    resource.setrlimit(resource.RLIMIT_DATA, (_least(_statm(5) + more_bytes, *limits), limits[1]))
     signal.setitimer(signal.ITIMER_VIRTUAL, seconds * _PATIENCE)
     signal.setitimer(signal.ITIMER_REAL, seconds, seconds * _AGAIN)
     try:
@@ -119,10 +119,6 @@ class KeptMemory:
         elif resident > 2 * self._needed:
             self._give_back()
             self._is_fresh = True
-
-
-def _data_bytes() -> int:
-    return _statm(5)
 
 
 def _statm(column: int) -> int:

@@ -10,8 +10,7 @@ import pytest
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobStore, SqlJobStore
 from services.chassis.wire import from_document
-from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.evaluation import EvaluationRecord, ModelGrader
 from services.evaluator.domain.metrics import Interval, Metrics, Quantiles, RepeatRate
 from services.evaluator.domain.parity import Outcome, OutcomePair
 from services.evaluator.domain.run import Endpoint, Sampling, Subject

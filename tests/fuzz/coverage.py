@@ -16,8 +16,7 @@ with atheris.instrument_imports():
     from services.protocols.cases import Case, Expected
     from services.protocols.roo.diff.apply import apply_diff
     from services.protocols.roo_native.parse.calls import CallError, parse_call
-    from services.protocols.roo_native.tools.edit.patch import changes_of
-    from services.protocols.roo_native.tools.edit.patch_text import PatchError, read_patch
+    from services.protocols.roo_native.tools.edit.patch import PatchError, changes_of, read_patch
     from services.protocols.roo_xml.judge import judge
     from services.protocols.roo_xml.parse import AnswerTooLong, TextBlock, parse
     from services.protocols.turn import Answer

@@ -11,7 +11,7 @@ from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc,
 
 from services.chassis.errors import Busy, DeadlineExceeded, InvalidArgument, ServiceError, Unavailable
 from services.chassis.waiting import patiently
-from services.evaluator.domain.grader import GradeMissing, ModelGrader
+from services.evaluator.domain.evaluation import GradeMissing, ModelGrader
 
 _MAX_ANSWER_TOKENS = 1024
 _MAX_ANSWER_CHARACTERS = 256 * 1024

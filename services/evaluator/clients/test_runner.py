@@ -10,7 +10,7 @@ from services.chassis.errors import TooLarge
 from services.chassis.jobs.convert import state_of
 from services.chassis.waiting import follow
 from services.chassis.wire import from_message
-from services.evaluator.convert.transcript import to_transcript
+from services.evaluator.clients.transcript import to_transcript
 from services.evaluator.domain.parity import AnswerDifference, RunDifference
 from services.evaluator.domain.run import Endpoint, Provenance, Sampling, Subject
 from services.evaluator.ports import RunStatus, Transcript

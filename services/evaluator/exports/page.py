@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from services.evaluator.domain.export import ExportFact
+from services.evaluator.domain.evaluation import ExportFact
 from services.evaluator.domain.metrics import Metrics, Rates
 from services.evaluator.domain.tallies import Failing
 from services.evaluator.domain.verdict import Layer, Verdict

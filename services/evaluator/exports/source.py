@@ -7,8 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from services.evaluator.domain.comparison import Comparison
-from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.export import ExportFact
+from services.evaluator.domain.evaluation import EvaluationRecord, ExportFact
 from services.evaluator.domain.metrics import Metrics
 from services.evaluator.domain.tallies import Failing
 from services.evaluator.domain.verdict import Verdict, VerdictFilter

@@ -9,8 +9,7 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently, with_heartbeat
 from services.chassis.wire import from_document
-from services.evaluator.domain.evaluation import KIND, EvaluationPhase, EvaluationRecord
-from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.evaluation import KIND, EvaluationPhase, EvaluationRecord, ModelGrader
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.jobs.grading import Grading
 from services.evaluator.judging.answers import Judge, profile_of

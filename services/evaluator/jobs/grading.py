@@ -8,8 +8,14 @@ from functools import partial
 from services.chassis.errors import ServiceError
 from services.chassis.jobs import JobContext
 from services.chassis.waiting import patiently
-from services.evaluator.domain.evaluation import EvaluationPhase, EvaluationRecord
-from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
+from services.evaluator.domain.evaluation import (
+    SCORE,
+    UNTRUSTED_SCORE,
+    EvaluationPhase,
+    EvaluationRecord,
+    GradeMissing,
+    ModelGrader,
+)
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.grading import Grader, Question, is_sampled
 from services.evaluator.ports import AnswerEnd, ChatModels, EvaluationStore, GivenAnswer, TestRuns, Transcript

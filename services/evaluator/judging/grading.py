@@ -10,7 +10,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
-from services.evaluator.domain.grader import GradeMissing, ModelGrader
+from services.evaluator.domain.evaluation import GradeMissing, ModelGrader
 from services.evaluator.ports import ChatModel
 
 _MAX_CHARACTERS = 40_000

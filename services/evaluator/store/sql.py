@@ -14,8 +14,7 @@ from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import fence
 from services.chassis.wire import from_document, to_document
-from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.evaluation import EvaluationRecord, ModelGrader
 from services.evaluator.domain.metrics import Metrics, Quantiles
 from services.evaluator.domain.parity import OutcomePair
 from services.evaluator.domain.run import Subject

@@ -9,8 +9,7 @@ from services.chassis.jobs import Job, JobResource, JobStore, Json
 from services.chassis.machine.caller import used_up
 from services.chassis.wire import from_document, to_document
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
-from services.evaluator.domain.evaluation import KIND, EvaluationRecord
-from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.evaluation import KIND, EvaluationRecord, ModelGrader
 from services.evaluator.domain.metrics import Metrics
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.judging.answers import profile_of
@@ -94,7 +93,7 @@ class EvaluationUseCases:
         """
         record = await self._store.get_evaluation(evaluation_id)
         if record is None:
-            raise _not_found(evaluation_id)
+            raise NotFound(f"There is no evaluation {evaluation_id[:100]!r}.", "List the evaluations to see their ids.")
         return record
 
     async def list_evaluations(
@@ -129,7 +128,3 @@ def _check_grader(grader: ModelGrader) -> None:
             f"Send at most {_MAX_RUBRIC_CHARACTERS} characters.",
             field="model_grader.rubric",
         )
-
-
-def _not_found(evaluation_id: str) -> NotFound:
-    return NotFound(f"There is no evaluation {evaluation_id[:100]!r}.", "List the evaluations to see their ids.")

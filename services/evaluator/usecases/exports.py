@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
-from services.evaluator.domain.export import ExportFact, ExportFormat
+from services.evaluator.domain.evaluation import ExportFact, ExportFormat
 from services.evaluator.exports.inspect_log import write_inspect
 from services.evaluator.exports.page import write_html
 from services.evaluator.exports.pairs import write_pairs

@@ -24,12 +24,6 @@ def decoding_context(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[in
     return [] if _decoded(tokenizer, context).endswith(_INCOMPLETE) else context
 
 
-def answer_text(tokenizer: PreTrainedTokenizerBase, prompt_ids: Sequence[int], tokens: Sequence[int]) -> str:
-    """The text that the tokens add to the prompt's."""
-    context = decoding_context(tokenizer, prompt_ids)
-    return _decoded(tokenizer, [*context, *tokens])[len(_decoded(tokenizer, context)) :]
-
-
 def _decoded(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> str:
     text: str = tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
     return text
@@ -193,4 +187,5 @@ class SequenceState:
     def _text(self) -> str:
         if self._answer_text:
             return self._answer_text.text
-        return answer_text(self._tokenizer, self.request.prompt_ids, self.tokens)
+        context = decoding_context(self._tokenizer, self.request.prompt_ids)
+        return _decoded(self._tokenizer, [*context, *self.tokens])[len(_decoded(self._tokenizer, context)) :]

@@ -27,7 +27,13 @@ _OFFLINE: Final = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "TOKENIZE
 
 def main() -> None:
     """Load the model, say so, and answer requests until standard input ends."""
-    arguments = _arguments()
+    parser = argparse.ArgumentParser(prog="python -m services.lm.worker", description=__doc__)
+    parser.add_argument("--model", type=Path, required=True, help="model folder")
+    parser.add_argument("--adapter", type=Path, help="LoRA adapter folder, merged into the weights")
+    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
+    parser.add_argument("--threads", type=int, help="compute threads; default: one per usable core")
+    arguments = parser.parse_args()
     send = _claim_output()
     os.environ.update(_OFFLINE)
     requests = _Requests(sys.stdin.buffer, send)
@@ -70,16 +76,6 @@ def _start(arguments: argparse.Namespace, send: Callable[[protocol.Event], None]
         )
     )
     return worker
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m services.lm.worker", description=__doc__)
-    parser.add_argument("--model", type=Path, required=True, help="model folder")
-    parser.add_argument("--adapter", type=Path, help="LoRA adapter folder, merged into the weights")
-    parser.add_argument("--dtype", choices=("auto", "float32", "bfloat16"), default="auto")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto: a GPU if there is one")
-    parser.add_argument("--threads", type=int, help="compute threads; default: one per usable core")
-    return parser.parse_args()
 
 
 class _Requests:

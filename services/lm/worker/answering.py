@@ -171,7 +171,11 @@ class Worker:
     def _ids(self, prompt: protocol.Prompt | protocol.Preview) -> list[int]:
         tokenizer = self._loaded.tokenizer
         if isinstance(prompt, protocol.Prompt) and prompt.token_ids:
-            return _checked_ids(prompt.token_ids, len(tokenizer))
+            num_tokens = len(tokenizer)
+            unknown = next((token_id for token_id in prompt.token_ids if token_id >= num_tokens), None)
+            if unknown is not None:
+                raise InvalidChat(f"The model has no token {unknown}.", f"Send ids from 0 to {num_tokens - 1}.")
+            return list(prompt.token_ids)
         if not prompt.text:
             _check_messages(prompt.messages)
             return encode_prompt(tokenizer, prompt.messages, **_tools_of(prompt))
@@ -180,13 +184,6 @@ class Worker:
         is_rendered = bool(begins) and prompt.text.startswith(begins)
         ids: list[int] = tokenizer.encode(prompt.text, add_special_tokens=not is_rendered)
         return ids
-
-
-def _checked_ids(token_ids: Sequence[int], num_tokens: int) -> list[int]:
-    unknown = next((token_id for token_id in token_ids if token_id >= num_tokens), None)
-    if unknown is not None:
-        raise InvalidChat(f"The model has no token {unknown}.", f"Send ids from 0 to {num_tokens - 1}.")
-    return list(token_ids)
 
 
 def _check_messages(messages: Sequence[Mapping[str, Any]]) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from difflib import SequenceMatcher
 
-from services.protocols.turn import CallMessage, Message
+from services.protocols.turn import Message
 
 _PIECE = re.compile(r"\w+|\s+|.", re.DOTALL)
 # Of longer answers that repeat themselves the comparison would take seconds; its time grows by the third power.
@@ -73,10 +73,7 @@ def _with_texts(message: Message, texts: list[str]) -> Message:
     result: Message = {**message, "content": content}
     if arguments:
         result["tool_calls"] = [
-            _with_arguments(call, text) for call, text in zip(message["tool_calls"], arguments, strict=True)
+            {**call, "function": {"name": call["function"]["name"], "arguments": text}}
+            for call, text in zip(message["tool_calls"], arguments, strict=True)
         ]
     return result
-
-
-def _with_arguments(call: CallMessage, arguments: str) -> CallMessage:
-    return {**call, "function": {"name": call["function"]["name"], "arguments": arguments}}

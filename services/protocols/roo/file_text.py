@@ -1,6 +1,6 @@
 """Text that a call brings for a file or a command, after the client's own tidying."""
 
-from services.protocols.roo.diff.line_numbers import all_numbered, strip_numbers
+from services.protocols.roo.diff.blocks import all_numbered, strip_numbers
 
 _ENTITIES = (
     ("&lt;", "<"),

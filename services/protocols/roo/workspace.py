@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import re2  # type: ignore[import-untyped]
 
@@ -28,11 +28,6 @@ def rules_of(state: ClientState) -> IgnoreRules:
     return ignore_rules(state.files.get(IGNORE_FILE))
 
 
-def known_paths(state: ClientState) -> Collection[str]:
-    """Return every path that is known to exist, in order."""
-    return sorted({*state.files, *map(same_path, state.paths)})
-
-
 def is_known_folder(state: ClientState, path: str) -> bool:
     """Return whether `path`, in the spelling of `same_path`, is a folder."""
     return path not in state.files and is_folder(path, (*state.files, *state.paths))
@@ -50,7 +45,7 @@ def listing(state: ClientState, folder: str, *, recursive: bool) -> str:
     rules, root = rules_of(state), same_path(folder)
     inside = "" if root == "." else f"{root}/"
     entries: dict[str, None] = {}
-    for path in known_paths(state):
+    for path in sorted({*state.files, *map(same_path, state.paths)}):
         if path.startswith(inside) and not rules.hide(path):
             parts = path[len(inside) :].split("/")
             depths = range(1, len(parts) + 1) if recursive else (1,)

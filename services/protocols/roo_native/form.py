@@ -17,7 +17,7 @@ from services.protocols.roo_native.definitions import offered_tools, schema_of
 from services.protocols.roo_native.parse.calls import CallCode, CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.parse.mcp_names import name_alike
 from services.protocols.roo_native.tools import NATIVE_RULES, TOOLS
-from services.protocols.roo_native.tools.mcp.use_mcp_tool import USE_MCP_TOOL, server_of
+from services.protocols.roo_native.tools.mcp import USE_MCP_TOOL, server_of
 from services.protocols.roo_native.tools.tool import Arguments, Problem
 from services.protocols.session.written_calls import OPEN
 from services.protocols.turn import ClientState, ToolCall

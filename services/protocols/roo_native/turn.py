@@ -6,7 +6,7 @@ from services.protocols.roo.modes import find_mode, refusal
 from services.protocols.roo_native.parse.calls import CallError, McpCall, TypedCall, parse_call
 from services.protocols.roo_native.prompt import environment
 from services.protocols.roo_native.tools import DEFAULT_TOOLS, NATIVE_RULES, TOOLS, is_known
-from services.protocols.roo_native.tools.mcp.use_mcp_tool import USE_MCP_TOOL, server_of
+from services.protocols.roo_native.tools.mcp import USE_MCP_TOOL, server_of
 from services.protocols.roo_native.tools.tool import (
     Arguments,
     Call,

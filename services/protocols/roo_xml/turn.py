@@ -8,7 +8,7 @@ from services.protocols.roo.modes import Refusal, find_mode
 from services.protocols.roo.prompt_text import environment_block, todo_table
 from services.protocols.roo_xml.editions import REFERENCE
 from services.protocols.roo_xml.parse import AnswerTooLong, ToolBlock, parse, reasoning_end
-from services.protocols.roo_xml.tools.command.browser_action import scrolls
+from services.protocols.roo_xml.tools.command import scrolls
 from services.protocols.roo_xml.tools.tool import Call, Edition, Result, failed, missing
 from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import Answer, CallOutcome, ClientState, Message, TurnOutcome

@@ -12,7 +12,7 @@ from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.nested.values import BadNestedValue
 from services.protocols.roo_xml.parse import Block, TextBlock, ToolBlock, parse
 from services.protocols.roo_xml.tools import typed_arguments
-from services.protocols.roo_xml.tools.command.browser_action import scrolls
+from services.protocols.roo_xml.tools.command import scrolls
 from services.protocols.roo_xml.tools.tool import Call, Edition
 from services.protocols.roo_xml.turn import canonical, take_calls
 from services.protocols.session.memory import is_repeated_too_often

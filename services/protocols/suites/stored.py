@@ -8,7 +8,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from services.protocols.cases import Case
-from services.protocols.suites.provenance import Provenance, provenance_from_document
+from services.protocols.suites.provenance import provenance_from_document
 from services.protocols.suites.suite import Suite, cases_in
 
 FOLDER = "suites"
@@ -32,9 +32,7 @@ def _names(folder: Traversable) -> Iterator[tuple[str, int]]:
 
 def _stored(folder: Traversable, name: str, version: int, profile: str, check_case: CheckCase) -> Suite:
     text = folder.joinpath(f"{name}-{version}.jsonl").read_text(encoding="utf-8")
-    provenance = _header(folder.joinpath(f"{name}-{version}.json"))
+    provenance = provenance_from_document(
+        json.loads(folder.joinpath(f"{name}-{version}.json").read_text(encoding="utf-8"))
+    )
     return Suite(f"{profile}/{name}", version, profile, text, partial(cases_in, text, check_case), provenance)
-
-
-def _header(path: Traversable) -> Provenance:
-    return provenance_from_document(json.loads(path.read_text(encoding="utf-8")))

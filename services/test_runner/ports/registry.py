@@ -1,5 +1,6 @@
-"""Where models and suites are kept."""
+"""Where models, suites and deployments are kept."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -65,4 +66,24 @@ class Registry(Protocol):
 
     async def list_cases(self, test_suite_version_id: str, page_token: str) -> CasePage:
         """Return the page of a suite version's cases that begins at the token; empty for the first."""
+        ...
+
+
+@dataclass(frozen=True)
+class WorkerDeployment:
+    """A version that workers are to serve, and that has not answered yet, or could not."""
+
+    deployment_id: str
+    model_version_id: str
+
+
+class Deployments(Protocol):
+    """Where it is known what workers are to serve."""
+
+    async def unanswered(self) -> Sequence[WorkerDeployment]:
+        """Return the deployments by workers that are starting or have failed."""
+        ...
+
+    async def report(self, deployment_id: str, *, reason: str, has_failed: bool) -> None:
+        """Tell how one stands; without a reason it has answered."""
         ...

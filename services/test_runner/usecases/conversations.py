@@ -20,7 +20,9 @@ def conversations_of(profile: Profile, prompt_size: str) -> tuple[Conversation, 
         FailedPrecondition: The profile has no case.
     """
     cases = _cases(profile)
-    longest = max(cases, key=lambda case: _length(profile, case, prompt_size))
+    longest = max(
+        cases, key=lambda case: sum(len(message["content"]) for message in profile.messages(case, prompt_size))
+    )
     opening = Conversation(
         f"the longest prompt, case {longest.case_id}",
         tuple(profile.messages(longest, prompt_size)),
@@ -41,10 +43,6 @@ def _cases(profile: Profile) -> list[Case]:
             f"The profile {profile.id} has no case to examine a model with.", "Choose a profile that has a suite."
         )
     return cases
-
-
-def _length(profile: Profile, case: Case, prompt_size: str) -> int:
-    return sum(len(message["content"]) for message in profile.messages(case, prompt_size))
 
 
 def _played(profile: Profile, case: Case, prompt_size: str) -> Conversation:

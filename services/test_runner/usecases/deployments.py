@@ -9,7 +9,7 @@ from services.chassis.wire import from_document
 from services.test_runner.domain import FinishReason, GenerationOrder
 from services.test_runner.domain.generation import Sampling
 from services.test_runner.ports import Answer
-from services.test_runner.ports.deployment import Deployments, WorkerDeployment
+from services.test_runner.ports.registry import Deployments, WorkerDeployment
 from services.test_runner.usecases.generation import GenerationUseCases
 
 _ONE_TOKEN = from_document(Sampling, {"max_new_tokens": 1})

@@ -12,7 +12,7 @@ from services.chassis.errors import NotFound, Unavailable
 from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
-from services.evaluator.domain.grader import ModelGrader
+from services.evaluator.domain.evaluation import ModelGrader
 from services.evaluator.domain.parity import RunDifference
 from services.evaluator.domain.run import Sampling, Subject
 from services.evaluator.domain.verdict import Spent

@@ -14,8 +14,8 @@ import pytest
 from drillyard.evaluator.v1.export_pb2 import EXPORT_FORMAT_CSV, ExportEvaluationRequest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.evaluator.convert.export import format_from_proto
-from services.evaluator.domain.export import ExportFact, ExportFormat
+from services.evaluator.convert import format_from_proto
+from services.evaluator.domain.evaluation import ExportFact, ExportFormat
 from services.evaluator.exports.verdict_lists import escaped
 from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import DatasetRow

@@ -15,7 +15,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import Busy, DatabaseAway, InvalidArgument, ServiceError, Unavailable
 from services.chassis.status import to_status
 from services.evaluator.clients.generation import GenerationClient
-from services.evaluator.domain.grader import GradeMissing, ModelGrader
+from services.evaluator.domain.evaluation import GradeMissing, ModelGrader
 
 SCHEMA = {"type": "object"}
 URL = "http://127.0.0.1:8080/v1"

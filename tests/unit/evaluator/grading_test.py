@@ -13,8 +13,7 @@ import pytest
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, QuotaExceeded
 from services.chassis.jobs import JobState
 from services.chassis.machine.caller import used_up
-from services.evaluator.domain.evaluation import KIND
-from services.evaluator.domain.grader import SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
+from services.evaluator.domain.evaluation import KIND, SCORE, UNTRUSTED_SCORE, GradeMissing, ModelGrader
 from services.evaluator.domain.verdict import Verdict, VerdictFilter
 from services.evaluator.judging.grading import Grader, Question, is_sampled
 from tests.unit.evaluator.bench import CASES, Bench, FakeModels, subject

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from services.evaluator.convert.metrics import metrics_to_proto
+from services.evaluator.convert import metrics_to_proto
 from services.evaluator.domain.metrics import Quantiles
 from services.evaluator.domain.tallies import CaseTally, Totals
 from services.evaluator.domain.verdict import VerdictFilter

@@ -12,7 +12,7 @@ from drillyard.evaluator.v1 import verdict_pb2
 from drillyard.test_runner.v1.transcript_pb2 import Message, ToolCall
 
 from services.chassis.errors import InvalidArgument
-from services.evaluator.convert.verdict import answer_from_proto
+from services.evaluator.convert import answer_from_proto
 from services.evaluator.domain.verdict import Verdict
 from services.evaluator.judging.answers import Judge
 from services.evaluator.ports import AnswerEnd, GivenAnswer, Transcript

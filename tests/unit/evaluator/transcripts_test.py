@@ -16,7 +16,7 @@ from drillyard.test_runner.v1 import (
 
 from services.chassis.errors import Busy, FailedPrecondition, ServiceError, TooLarge
 from services.evaluator.clients.test_runner import TestRunnerClient
-from services.evaluator.convert.transcript import to_transcript
+from services.evaluator.clients.transcript import to_transcript
 from services.evaluator.domain.verdict import Spent
 from services.evaluator.ports import AnswerEnd, GivenAnswer
 from services.protocols.turn import ToolCall

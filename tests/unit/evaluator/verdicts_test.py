@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import InvalidArgument, NotFound
-from services.evaluator.convert.verdict import verdict_to_proto
+from services.evaluator.convert import verdict_to_proto
 from services.evaluator.domain.tallies import Totals
 from services.evaluator.domain.verdict import Layer, Verdict, VerdictFilter
 from services.evaluator.metrics.reduction import reduce_tallies

@@ -112,7 +112,9 @@ class _Reader:
             self._define(piece)
             return []
         if word == "template":
-            return [_call(piece)]
+            if len(piece) < 2 or piece[1].kind != "string":
+                raise GoTemplateError("The template has a template action without a name.")
+            return [Call(unquoted(piece[1].text), PipelineReader(piece[2:]).whole() if piece[2:] else None)]
         if word == "block":
             raise GoTemplateError("The template uses block, which is not known here.")
         return [Action(PipelineReader(piece).whole())]
@@ -139,9 +141,3 @@ class _Reader:
         if end != "end":
             raise GoTemplateError("The template has a define without its end.")
         self.defined[unquoted(piece[1].text)] = nodes
-
-
-def _call(piece: list[Token]) -> Call:
-    if len(piece) < 2 or piece[1].kind != "string":
-        raise GoTemplateError("The template has a template action without a name.")
-    return Call(unquoted(piece[1].text), PipelineReader(piece[2:]).whole() if piece[2:] else None)

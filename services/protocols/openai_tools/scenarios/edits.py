@@ -125,13 +125,15 @@ def dictated(tool: str, names: str) -> Build:
     def build(draw: Draw) -> Draft:
         name, text = draw.word(names), "\n".join(draw.several("remark", 3))
         slots = {"name": name, "text": fenced(text)}
-        return Draft(slots=slots, turns=((write(tool, name, text),),), withheld=_withheld(tool))
+        return Draft(
+            slots=slots,
+            turns=((write(tool, name, text),),),
+            withheld=tuple(
+                name for shelf in (NOTES, PAGES) for name in others(shelf, tool) if tool in (shelf.edit, shelf.write)
+            ),
+        )
 
     return build
-
-
-def _withheld(tool: str) -> tuple[str, ...]:
-    return tuple(name for shelf in (NOTES, PAGES) for name in others(shelf, tool) if tool in (shelf.edit, shelf.write))
 
 
 def snippet(draw: Draw) -> Draft:

@@ -17,13 +17,17 @@ def refuse(build: Build) -> Build:
         asked = build(draw)
         ((step,),) = asked.turns
         closing = Closing(draw.word("refusal"))
-        return Draft(slots=asked.slots, closing=closing, label=REFUSAL, withheld=(step.tool, *_alike(step.tool)))
+        return Draft(
+            slots=asked.slots,
+            closing=closing,
+            label=REFUSAL,
+            withheld=(
+                step.tool,
+                *{"send_mail": ("post_message",), "book_room": ("find_rooms", "create_event")}.get(step.tool, ()),
+            ),
+        )
 
     return draft
-
-
-def _alike(tool: str) -> tuple[str, ...]:
-    return {"send_mail": ("post_message",), "book_room": ("find_rooms", "create_event")}.get(tool, ())
 
 
 def mail_or_post(draw: Draw) -> Draft:

@@ -25,18 +25,14 @@ def _values(draw: Draw, count: int) -> list[str]:
     return list(map(str, draw.random.sample(range(100, 10_000), count)))
 
 
-def _paths(draw: Draw, count: int) -> list[str]:
-    found: dict[str, None] = {}
-    while len(found) < count:
-        found[renamed(draw.word("path"), "ini")] = None
-    return list(found)
-
-
 def _settings(
     draw: Draw, num_files: int, sizes: Sequence[int]
 ) -> tuple[list[str], list[str], list[str], dict[str, str]]:
     per_file = draw.pick(sizes) // num_files
-    paths = _paths(draw, num_files)
+    found: dict[str, None] = {}
+    while len(found) < num_files:
+        found[renamed(draw.word("path"), "ini")] = None
+    paths = list(found)
     keys, values = _keys(draw, per_file * num_files), _values(draw, per_file * num_files)
     lines = [f"{key} = {value}" for key, value in zip(keys, values, strict=True)]
     shares = (lines[start : start + per_file] for start in range(0, len(lines), per_file))
@@ -61,16 +57,12 @@ def find_file(draw: Draw, sizes: Sequence[int] = _LINES) -> Draft:
     return Draft(slots={"ident": key}, turns=((step,),), mode=draw.pick(("ask", "code")), files=files)
 
 
-def _sections(names: Sequence[str], key: str, values: Sequence[str]) -> list[str]:
-    return [line for name, value in zip(names, values, strict=True) for line in (f"[{name}]", f"{key} = {value}", "")]
-
-
 def change_one(draw: Draw, sizes: Sequence[int] = _LINES, *, num_above: int = 0) -> Draft:
     """One of many sections that look alike; the edit shows so many lines above, which tell it from the others."""
     count = draw.pick(sizes) // 3
     names, values, key = _keys(draw, count), draw.random.choices(_values(draw, 3), k=count), draw.word("count_key")
     path, place, new = renamed(draw.word("path"), "ini"), draw.number(0, count - 1), str(draw.number(10, 99))
-    lines = _sections(names, key, values)
+    lines = [line for name, value in zip(names, values, strict=True) for line in (f"[{name}]", f"{key} = {value}", "")]
     number = place * 3 + 2
     above = lines[number - 1 - num_above : number - 1]
     change = Change(number - num_above, [*above, lines[number - 1]], [*above, f"{key} = {new}"])

@@ -7,7 +7,7 @@ from typing import Literal
 from services.protocols.roo_native.parse.mcp_names import looks_like_mcp, read_mcp_name
 from services.protocols.roo_native.parse.values import is_filled, read_json, text_of, write_json
 from services.protocols.roo_native.tools import ALIASES, CUSTOM_TOOL, PARAMETER_NAMES, TOOLS
-from services.protocols.roo_native.tools.read.read_file import READ_FILE, legacy_files
+from services.protocols.roo_native.tools.read_file import READ_FILE, legacy_files
 from services.protocols.roo_native.tools.tool import Arguments
 
 CallCode = Literal["unknown_tool", "bad_json", "bad_mcp_name", "not_an_object", "missing_key"]

@@ -4,26 +4,23 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from services.protocols.roo.modes import Params, ToolRules
-from services.protocols.roo_native.tools.command.execute_command import EXECUTE_COMMAND
-from services.protocols.roo_native.tools.command.read_command_output import READ_COMMAND_OUTPUT
-from services.protocols.roo_native.tools.edit.apply_diff import APPLY_DIFF
+from services.protocols.roo_native.tools.command import EXECUTE_COMMAND, READ_COMMAND_OUTPUT
 from services.protocols.roo_native.tools.edit.apply_patch import APPLY_PATCH
-from services.protocols.roo_native.tools.edit.edit import EDIT
-from services.protocols.roo_native.tools.edit.edit_file import EDIT_FILE
-from services.protocols.roo_native.tools.edit.patch_text import patched_paths
-from services.protocols.roo_native.tools.edit.search_replace import SEARCH_REPLACE
-from services.protocols.roo_native.tools.edit.write_to_file import WRITE_TO_FILE
+from services.protocols.roo_native.tools.edit.files import APPLY_DIFF, WRITE_TO_FILE
+from services.protocols.roo_native.tools.edit.patch import patched_paths
+from services.protocols.roo_native.tools.edit.replacement import EDIT, EDIT_FILE, SEARCH_REPLACE
 from services.protocols.roo_native.tools.experiments import EXPERIMENTS
-from services.protocols.roo_native.tools.mcp.use_mcp_tool import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
-from services.protocols.roo_native.tools.read.list_files import LIST_FILES
-from services.protocols.roo_native.tools.read.read_file import READ_FILE
-from services.protocols.roo_native.tools.read.search_files import CODEBASE_SEARCH, SEARCH_FILES
-from services.protocols.roo_native.tools.task.ask_followup_question import ASK_FOLLOWUP_QUESTION
-from services.protocols.roo_native.tools.task.attempt_completion import ATTEMPT_COMPLETION
-from services.protocols.roo_native.tools.task.new_task import NEW_TASK
-from services.protocols.roo_native.tools.task.skill import SKILL
-from services.protocols.roo_native.tools.task.switch_mode import SWITCH_MODE
-from services.protocols.roo_native.tools.task.update_todo_list import UPDATE_TODO_LIST
+from services.protocols.roo_native.tools.mcp import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
+from services.protocols.roo_native.tools.read_file import READ_FILE
+from services.protocols.roo_native.tools.search import CODEBASE_SEARCH, LIST_FILES, SEARCH_FILES
+from services.protocols.roo_native.tools.task import (
+    ASK_FOLLOWUP_QUESTION,
+    ATTEMPT_COMPLETION,
+    NEW_TASK,
+    SKILL,
+    SWITCH_MODE,
+    UPDATE_TODO_LIST,
+)
 
 _ALL = (
     *(READ_FILE, SEARCH_FILES, LIST_FILES, APPLY_DIFF, WRITE_TO_FILE, EXECUTE_COMMAND, READ_COMMAND_OUTPUT),

@@ -2,22 +2,25 @@
 
 from types import MappingProxyType
 
-from services.protocols.roo_xml.tools.command.browser_action import BROWSER_ACTION, CLASSIC_BROWSER_ACTION
-from services.protocols.roo_xml.tools.command.execute_command import EXECUTE_COMMAND
-from services.protocols.roo_xml.tools.edit.apply_diff import APPLY_DIFF
-from services.protocols.roo_xml.tools.edit.insert_content import INSERT_CONTENT
-from services.protocols.roo_xml.tools.edit.write_to_file import CLASSIC_WRITE_TO_FILE, WRITE_TO_FILE
+from services.protocols.roo_xml.tools.command import BROWSER_ACTION, CLASSIC_BROWSER_ACTION, EXECUTE_COMMAND
+from services.protocols.roo_xml.tools.edit import APPLY_DIFF, CLASSIC_WRITE_TO_FILE, INSERT_CONTENT, WRITE_TO_FILE
 from services.protocols.roo_xml.tools.experiments import EXPERIMENTS
-from services.protocols.roo_xml.tools.mcp.use_mcp_tool import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
-from services.protocols.roo_xml.tools.read.fetch_instructions import FETCH_INSTRUCTIONS
-from services.protocols.roo_xml.tools.read.list_files import LIST_CODE_DEFINITION_NAMES, LIST_FILES
-from services.protocols.roo_xml.tools.read.read_file import READ_FILE
-from services.protocols.roo_xml.tools.read.search_files import CODEBASE_SEARCH, SEARCH_FILES
-from services.protocols.roo_xml.tools.task.ask_followup_question import ASK_FOLLOWUP_QUESTION
-from services.protocols.roo_xml.tools.task.attempt_completion import ATTEMPT_COMPLETION
-from services.protocols.roo_xml.tools.task.new_task import NEW_TASK
-from services.protocols.roo_xml.tools.task.switch_mode import SWITCH_MODE
-from services.protocols.roo_xml.tools.task.update_todo_list import UPDATE_TODO_LIST
+from services.protocols.roo_xml.tools.mcp import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
+from services.protocols.roo_xml.tools.read_file import READ_FILE
+from services.protocols.roo_xml.tools.search import (
+    CODEBASE_SEARCH,
+    FETCH_INSTRUCTIONS,
+    LIST_CODE_DEFINITION_NAMES,
+    LIST_FILES,
+    SEARCH_FILES,
+)
+from services.protocols.roo_xml.tools.task import (
+    ASK_FOLLOWUP_QUESTION,
+    ATTEMPT_COMPLETION,
+    NEW_TASK,
+    SWITCH_MODE,
+    UPDATE_TODO_LIST,
+)
 from services.protocols.roo_xml.tools.tool import Arguments, Params
 
 _ALL = (

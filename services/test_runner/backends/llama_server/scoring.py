@@ -63,7 +63,8 @@ class ServerScorer:
         try:
             end = min(len(ids), start + self.max_tokens)
             tokens = [await self._token(slot, ids[:index], ids[index]) for index in range(start, end)]
-            ends_turn = await self._ends_turn(slot, ids)
+            reply = await self._complete(slot, ids[:-1], ids[-1], n_predict=2, stop=list(self.stop))
+            ends_turn = reply.get("stop_type") in ("eos", "word")
         finally:
             slots.put_nowait(slot)
         return AnswerScore(place, ids, start, tuple(tokens), ends_turn)
@@ -75,10 +76,6 @@ class ServerScorer:
         # It does not tell the probability of half a character.
         is_told = entry.get("id") == token_id and isinstance(entry.get("logprob"), int | float)
         return TokenLogProb(str(entry.get("token", "")), token_id, float(entry["logprob"]) if is_told else None)
-
-    async def _ends_turn(self, slot: int, ids: tuple[int, ...]) -> bool:
-        reply = await self._complete(slot, ids[:-1], ids[-1], n_predict=2, stop=list(self.stop))
-        return reply.get("stop_type") in ("eos", "word")
 
     async def _complete(self, slot: int, before: tuple[int, ...], token_id: int, **more: Any) -> dict[str, Any]:
         body = {

@@ -10,7 +10,7 @@ import pytest
 
 from services.chassis.errors import FailedPrecondition
 from services.evaluator.comparison.parity import Form, check_parity
-from services.evaluator.convert.comparison import parity_to_proto
+from services.evaluator.convert import parity_to_proto
 from services.evaluator.domain.evaluation import EvaluationRecord
 from services.evaluator.domain.parity import AnswerDifference, Outcome, OutcomePair, Parity, RunDifference
 from services.evaluator.domain.run import Endpoint, Provenance

@@ -9,8 +9,8 @@ from collections.abc import Collection
 
 import pytest
 
-from services.evaluator.convert.evaluation import evaluation_to_proto
-from services.evaluator.domain.export import ExportFormat
+from services.evaluator.convert import evaluation_to_proto
+from services.evaluator.domain.evaluation import ExportFormat
 from services.evaluator.domain.parity import GuiltyStep, RunDifference
 from services.evaluator.ports import AnswerEnd
 from services.protocols.verdict import is_incomplete

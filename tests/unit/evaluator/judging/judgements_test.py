@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from services.chassis.errors import InvalidArgument
-from services.evaluator.convert.verdict import judged_to_proto
+from services.evaluator.convert import judged_to_proto
 from services.evaluator.usecases.judgements import MAX_BATCH_SIZE, AnswerToJudge
 from services.protocols.cases import case_to_document
 from tests.unit.evaluator.bench import CASES, PROFILE, Bench

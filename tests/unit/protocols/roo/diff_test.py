@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.protocols.roo.diff.apply import apply_diff
-from services.protocols.roo.diff.line_numbers import both_numbered, first_number, lines_of, strip_numbers
-from services.protocols.roo.diff.similarity import normalised, similarity
+from services.protocols.roo.diff.apply import apply_diff, normalised, similarity
+from services.protocols.roo.diff.blocks import both_numbered, first_number, lines_of, strip_numbers
 from tests.machine import takes_less_than
 
 FILE = "one\ntwo\n    three\nfour\n"

@@ -2,11 +2,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.protocols.roo_native.tools.edit.patch import FileChange, changes_of, patched
-from services.protocols.roo_native.tools.edit.patch_text import (
+from services.protocols.roo_native.tools.edit.patch import (
+    FileChange,
     Hunk,
     Operation,
     PatchError,
+    changes_of,
+    patched,
     read_patch,
 )
 

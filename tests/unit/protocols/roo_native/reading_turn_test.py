@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from services.protocols.roo_native.tools.read.file_excerpts import Block, block_of, slice_of
+from services.protocols.roo_native.tools.file_excerpts import Block, block_of, slice_of
 from services.protocols.roo_native.turn import take_turn
 from services.protocols.session import call_key
 from services.protocols.turn import Answer, ClientState, ToolCall

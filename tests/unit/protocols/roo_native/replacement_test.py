@@ -5,11 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.protocols.javascript import SPACES
-from services.protocols.roo_native.tools.edit.edit import edited
-from services.protocols.roo_native.tools.edit.edit_file import tolerantly_edited
 from services.protocols.roo_native.tools.edit.loose_match import loose_matches
-from services.protocols.roo_native.tools.edit.replacement import EditError
-from services.protocols.roo_native.tools.edit.search_replace import search_replaced
+from services.protocols.roo_native.tools.edit.replacement import EditError, edited, search_replaced, tolerantly_edited
 from tests.machine import takes_less_than
 
 

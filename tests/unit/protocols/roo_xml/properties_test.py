@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.protocols.cases import Case, Expected
 from services.protocols.roo.diff.apply import apply_diff
-from services.protocols.roo.diff.markers import check_markers
+from services.protocols.roo.diff.blocks import check_markers
 from services.protocols.roo_xml.judge import judge
 from services.protocols.roo_xml.parse import AnswerTooLong, TextBlock, parse
 from services.protocols.roo_xml.rules.style import style_problems

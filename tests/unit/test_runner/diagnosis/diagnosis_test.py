@@ -12,12 +12,12 @@ import pytest
 from drillyard.test_runner.v1 import diagnosis_pb2, test_run_pb2
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, PermissionDenied, Unavailable
-from services.chassis.wire import check
+from services.chassis.wire import check, from_message
 from services.lm.doctor.diagnosis import Conversation, Diagnosis, Finding, Rendering, Request, Severity
 from services.lm.tiny import write_tiny_model
 from services.protocols.profile import get_profile, profile_ids
 from services.test_runner.backends.doctor_process import DoctorProcess
-from services.test_runner.convert.diagnosis import diagnosis_spec_from_proto, diagnosis_to_proto
+from services.test_runner.convert import diagnosis_to_proto
 from services.test_runner.domain import Artifact, Form
 from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
@@ -188,14 +188,14 @@ def test_a_conversation_of_several_turns_holds_what_the_client_replies() -> None
 
 def test_the_wire_form_has_defaults_and_carries_everything_back() -> None:
     request = diagnosis_pb2.DiagnoseModelRequest(model_version_id="small", profile_id="roo_xml")
-    assert diagnosis_spec_from_proto(request) == DiagnosisSpec("small", "roo_xml", "compact", 192, None)
+    assert from_message(DiagnosisSpec, request) == DiagnosisSpec("small", "roo_xml", "compact", 192, None)
     request.endpoint.CopyFrom(
         test_run_pb2.Endpoint(
             base_url="http://h/v1/", model="m", extra_body='{"a": 1}', tool_mode=test_run_pb2.TOOL_MODE_PROMPT
         )
     )
     expected = specs.endpoint("http://h/v1/", "m", tool_mode=ToolMode.PROMPT, extra_body='{"a": 1}')
-    assert diagnosis_spec_from_proto(request).endpoint == expected
+    assert from_message(DiagnosisSpec, request).endpoint == expected
     response = diagnosis_to_proto(Diagnosis((finding("no_template", "error"),), ("template",), 3, 4))
     assert (response.findings[0].severity, response.findings[0].code) == (diagnosis_pb2.SEVERITY_ERROR, "no_template")
     assert (list(response.checks), response.num_prompt_tokens, response.num_context_tokens) == (["template"], 3, 4)

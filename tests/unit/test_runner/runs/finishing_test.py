@@ -11,7 +11,7 @@ import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
-from services.test_runner.convert import test_run as convert
+from services.test_runner import convert
 from services.test_runner.domain import Environment, TestRunSpec, Transcript
 from services.test_runner.ports import BackendFaultError
 from tests.unit import run_specs as specs

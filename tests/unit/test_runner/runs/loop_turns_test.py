@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.jobs import SqlJobStore
@@ -15,7 +17,7 @@ from services.test_runner.domain import (
     RunRecord,
     Transcript,
 )
-from services.test_runner.servicer.transcript import TranscriptRpcs
+from services.test_runner.servicer import TestRunnerServicer
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.usecases.transcript import TranscriptUseCases
 from tests.fakes.databases import new_database
@@ -50,10 +52,9 @@ def test_a_window_of_long_conversations_is_stored_and_listed() -> None:
             for number in range(1, 41)
         ]
         await runs.append_window(run_id, Hold(run_id, job.epoch), Environment("float32", 2, "", {}, {}), window)
-        rpcs = TranscriptRpcs()
-        rpcs.transcripts = TranscriptUseCases(jobs=jobs, store=runs)
+        rpcs = SimpleNamespace(transcripts=TranscriptUseCases(jobs=jobs, store=runs))
         request = transcript_pb2.ListTranscriptsRequest(test_run_id=run_id, page_size=1000)
-        response = await rpcs.ListTranscripts(request, None)  # type: ignore[arg-type]
+        response = await TestRunnerServicer.ListTranscripts(rpcs, request, None)  # type: ignore[arg-type]
         assert response.transcripts[-1].messages[0].content == text
 
     longest_turn(work("short", SHORT))

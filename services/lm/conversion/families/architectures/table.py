@@ -4,13 +4,19 @@ from typing import Final
 
 from services.lm.conversion.families.architectures.gemma import GEMMA, GEMMA2, GEMMA3
 from services.lm.conversion.families.architectures.layer_norm import NEMOTRON, STABLELM, STARCODER2
-from services.lm.conversion.families.architectures.lfm import LFM2
-from services.lm.conversion.families.architectures.llama import GRANITE, LLAMA, MISTRAL, SMOLLM3
-from services.lm.conversion.families.architectures.mamba import MAMBA
-from services.lm.conversion.families.architectures.minimax import MINIMAX_M2
-from services.lm.conversion.families.architectures.olmo import OLMO, OLMO2, OLMO3
-from services.lm.conversion.families.architectures.phi import PHI3
+from services.lm.conversion.families.architectures.llama import (
+    GRANITE,
+    LLAMA,
+    MINIMAX_M2,
+    MISTRAL,
+    OLMO,
+    OLMO2,
+    OLMO3,
+    PHI3,
+    SMOLLM3,
+)
 from services.lm.conversion.families.architectures.qwen import QWEN2, QWEN2_MOE, QWEN3, QWEN3_MOE
+from services.lm.conversion.families.architectures.recurrent import LFM2, MAMBA
 from services.lm.conversion.families.architectures.transformer import BLOOM, FALCON, GPT_2
 from services.lm.conversion.families.family import OTHER_MODEL, Family
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 from services.protocols.roo.ignored_files import ignore_rules
 from services.protocols.roo.paths import is_outside, same_path
 from services.protocols.roo.workspace import is_known_folder, rules_of
-from services.protocols.roo_native.tools.edit.file_changes import writer
-from services.protocols.roo_native.tools.edit.patch import FileChange, changes_of
-from services.protocols.roo_native.tools.edit.patch_text import PatchError, read_patch
+from services.protocols.roo_native.tools.edit.files import writer
+from services.protocols.roo_native.tools.edit.patch import FileChange, PatchError, changes_of, read_patch
 from services.protocols.roo_native.tools.tool import (
     Argument,
     Arguments,

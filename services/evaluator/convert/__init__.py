@@ -1,1 +1,0 @@
-"""Wire to domain and back, one file per noun."""

@@ -1,1 +1,0 @@
-"""Tools that run commands, and read what those printed."""

@@ -1,1 +1,0 @@
-"""Tools that look at the workspace."""

@@ -1,1 +1,0 @@
-"""Tools that steer the task: questions, completion, modes, subtasks, the checklist, instructions."""

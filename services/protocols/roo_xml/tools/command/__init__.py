@@ -1,1 +1,0 @@
-"""Tools of the client that run something."""

@@ -1,1 +1,0 @@
-"""Tools of the client that reach connected servers."""

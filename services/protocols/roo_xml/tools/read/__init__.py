@@ -1,1 +1,0 @@
-"""Tools of the client that look at the workspace."""

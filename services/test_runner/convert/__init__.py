@@ -1,1 +1,0 @@
-"""Domain terms from and to the wire."""
