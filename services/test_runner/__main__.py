@@ -26,6 +26,7 @@ from services.test_runner.domain import Form
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
+from services.test_runner.jobs.windows import Sharing
 from services.test_runner.ports import (
     AnswerScorer,
     GenerationBackend,
@@ -121,11 +122,12 @@ async def wire(
 
 def _register_jobs(app: Application, settings: TestRunnerSettings, **adapters: Any) -> None:
     # With SQLite there is no other process to share runs with.
-    shared_by = app.jobs.store if settings.share_runs and not app.database.is_sqlite else None
-    job = TestRunJob(**adapters, window_size=settings.window_size, shared_by=shared_by)
+    is_alone = settings.share_runs == "none" or app.database.is_sqlite
+    sharing = None if is_alone else Sharing(app.jobs.store, settings.share_runs == "all")
+    job = TestRunJob(**adapters, window_size=settings.window_size, sharing=sharing)
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-    if shared_by is not None:
-        share = RunShareJob(**adapters, jobs=shared_by)
+    if sharing is not None:
+        share = RunShareJob(**adapters, jobs=sharing.jobs)
         app.jobs.runner.register(share.kind, share, part_of=job.kind)
 
 

@@ -16,7 +16,11 @@ class TestRunnerSettings(ServiceSettings):
     registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
     window_size: int = Field(default=65, ge=1, le=1000, description="Cases that are generated and stored together.")
     max_running: int = Field(default=1, ge=1, le=1000, description="Test runs that generate at once.")
-    share_runs: bool = Field(default=False, description="On PostgreSQL: replicas share a run by windows.")
+    share_runs: Literal["none", "weights", "all"] = Field(
+        default="weights",
+        description="On PostgreSQL: runs that replicas share by windows; all: those at endpoints too, of which each "
+        "replica then sends max_concurrency requests at once.",
+    )
     max_workers: int = Field(default=1, ge=1, le=64, description="Models that are loaded at once.")
     max_batch: int = Field(default=0, ge=0, le=4096, description="Sequences decoded at once; 0: what is fastest.")
     device: Literal["auto", "cpu", "cuda"] = Field(

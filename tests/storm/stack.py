@@ -221,7 +221,6 @@ class Stack:
             "lease_seconds": self.lease_seconds,
             "webhooks": json.dumps([{"url": self._webhook, "secret": "storm"}] if self._webhook else []),
             "secret_storm": SECRET,
-            "share_runs": self.databases.is_shared,
             **{f"{name}_address": self.target(name) for name in SERVICES},
             "data_dir": self.data_dir,
             "grpc_port": replica.address.rpartition(":")[2],

@@ -6,13 +6,13 @@ from collections import deque
 from collections.abc import Awaitable
 
 from services.chassis.errors import DeadlineExceeded, FailedPrecondition
-from services.chassis.jobs import JobContext, JobPaused, JobStore, Json
+from services.chassis.jobs import JobContext, JobPaused, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
 from services.protocols.cases import Case
 from services.test_runner.domain import KIND, Hold, Item, RunInputs, RunRecord, TestRunSpec
 from services.test_runner.jobs.run_attempt import RunAttempt
-from services.test_runner.jobs.windows import Invitations, SharedRun, WholeRun, Windows, num_total_of
+from services.test_runner.jobs.windows import Invitations, SharedRun, Sharing, WholeRun, Windows, num_total_of
 from services.test_runner.ports import GenerationBackend, Registry, RunStore
 from services.test_runner.resolution import new_record, resolve_inputs
 from services.test_runner.telemetry import TestRunnerTelemetry
@@ -33,12 +33,12 @@ class TestRunJob:
         backend: GenerationBackend,
         telemetry: TestRunnerTelemetry,
         window_size: int,
-        shared_by: JobStore | None = None,
+        sharing: Sharing | None = None,
     ) -> None:
-        """With `shared_by`, the service's jobs, other processes of the service may take shares of a run."""
+        """With `sharing` other processes of the service may take shares of a run."""
         self._store, self._registry = store, registry
         self._backend, self._telemetry = backend, telemetry
-        self._window_size, self._shared_by = window_size, shared_by
+        self._window_size, self._sharing = window_size, sharing
 
     async def __call__(self, context: JobContext) -> Json:
         """Store a transcript for every case and repeat, and return their number."""
@@ -63,11 +63,13 @@ class TestRunJob:
     def _windows(self, context: JobContext, record: RunRecord, spec: TestRunSpec) -> Windows:
         case_of = CaseReader(self._registry, record.inputs).case_of
         is_whole = num_total_of(record, spec) <= record.inputs.window_size
-        # A server answers as many as it is asked for at once, and in the throughput mode nothing goes in windows.
-        if self._shared_by is None or is_whole or spec.endpoint is not None or spec.throughput:
+        sharing = self._sharing
+        is_shared = sharing is not None and (spec.endpoint is None or sharing.has_endpoints)
+        # In the throughput mode nothing goes in windows.
+        if sharing is None or not is_shared or is_whole or spec.throughput:
             return WholeRun(self._store, record, spec, epoch=context.epoch, case_of=case_of)
         hold = Hold(record.test_run_id, context.epoch)
-        invitations = Invitations(self._shared_by, record.test_run_id, epoch=context.epoch)
+        invitations = Invitations(sharing.jobs, record.test_run_id, epoch=context.epoch)
         return SharedRun(self._store, record, spec, hold=hold, invitations=invitations, case_of=case_of)
 
     async def _record(self, test_run_id: str, spec: TestRunSpec) -> RunRecord:

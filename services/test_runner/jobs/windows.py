@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from importlib.metadata import version
 from itertools import islice
@@ -102,6 +102,19 @@ class WholeRun:
             case = await self._case_of(item)
             if (case.case_id, item.repeat) not in stored:
                 yield item, case
+
+
+@dataclass(frozen=True)
+class Sharing:
+    """That other processes of a service may take shares of its runs.
+
+    Attributes:
+        jobs: The service's.
+        has_endpoints: Whether also of runs at endpoints, each of which then asks as much at once as the run allows.
+    """
+
+    jobs: JobStore
+    has_endpoints: bool
 
 
 class Invitations:

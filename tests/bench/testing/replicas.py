@@ -5,6 +5,9 @@ size that is asked for. All are warm: the model is loaded before a run is measur
 besides, the wall clock measures those too, so processor time is what counts: how long the run would take on free cores
 is simulated from the processor time of a window, with shares taken as they are, one window at a time. What a window
 computes is the same in both cases and counts with one median; what the services do besides is measured for each.
+
+With `--endpoint-seconds` a served model answers instead, each request after that time whatever else it does, and each
+replica asks it `--concurrency` at once. Such a run waits more than it computes: the clock tells what a replica brings.
 """
 
 from __future__ import annotations
@@ -15,10 +18,12 @@ import heapq
 import re
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import Any
 from urllib.request import urlopen
 
 import psutil
@@ -26,6 +31,8 @@ from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
 from services.lm.tiny import write_tiny_model
 from tests.contract.postgres import run_postgres
+from tests.fakes.endpoint import MODEL as SERVED
+from tests.fakes.endpoint import Request, running, says
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.tiny_stack import (
     TestRunner,
@@ -62,6 +69,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=4)
     parser.add_argument("--runs", type=int, default=3, help="how often the run is repeated; medians count")
     parser.add_argument("--cores", type=int, nargs="+", default=[0, 1], help="one for each test runner")
+    parser.add_argument("--endpoint-seconds", type=float, default=0.0, help="let an endpoint answer after this time")
+    parser.add_argument("--concurrency", type=int, default=4, help="requests to the endpoint at once, of each replica")
     options = parser.parse_args()
     cases = [asyncio.run(_measured(options, options.cores[:count])) for count in (1, len(options.cores))]
     num_windows = -(-options.cases // options.window_size)
@@ -71,6 +80,10 @@ def main() -> None:
         service_seconds = median(run.service_seconds for run in runs)
         ends.append(simulated(num_windows, (worker_seconds + service_seconds) / num_windows, num_runners))
         print(f"{num_runners} test runners, {num_windows} windows:", *runs, sep="\n  ")
+    if options.endpoint_seconds:
+        ends = [median(run.seconds for run in runs) for runs in cases]
+        print(f"by the clock: {ends[0]:.1f} s and {ends[1]:.1f} s, {ends[0] / ends[1]:.2f} times as fast")
+        return
     print(f"simulated on free cores: {ends[0]:.1f} s and {ends[1]:.1f} s, {ends[0] / ends[1]:.2f} times as fast")
 
 
@@ -93,20 +106,20 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measu
         await import_model(registry, folder / "tiny")
         suite = await add_suite(registry, folder, "roo_xml/small", core_cases(options.cases))
         settings = {"registry_address": registry.address, "num_threads": 1, "window_size": options.window_size}
-        settings["share_runs"] = True
+        settings["share_runs"] = "all"
         runners = []
         for core in cores:
             runner = start_service("test_runner", folder, database_url=url, idle_seconds=3600, **settings)
             runners.append(ending.enter_context(runner))
             psutil.Process(runners[-1].process.pid).cpu_affinity([core])
-        async with connected(runners[0]) as channel:
+        async with connected(runners[0]) as channel, _answering(options) as asked:
             stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
             sampling = test_run_pb2.Sampling(max_new_tokens=options.tokens)
-            await _warm(stub, suite, runners)
+            await _warm(stub, suite, runners, asked)
             measured = []
             for number in range(options.runs):
                 before, begin = _processor_seconds(runners), time.monotonic()
-                run = await create_run(stub, f"{number}", test_suite_version_id=suite, sampling=sampling)
+                run = await create_run(stub, f"{number}", test_suite_version_id=suite, sampling=sampling, **asked)
                 done = await finished_run(stub, run.test_run_id)
                 seconds, after = time.monotonic() - begin, _processor_seconds(runners)
                 assert done.num_transcripts == options.cases, done.job.error
@@ -115,10 +128,27 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measu
     return measured
 
 
-async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess]) -> None:
+@asynccontextmanager
+async def _answering(options: argparse.Namespace) -> AsyncIterator[dict[str, Any]]:
+    """Yield what a run's spec says of who answers: nothing for the model, or an endpoint that takes its time."""
+    if not options.endpoint_seconds:
+        yield {}
+        return
+    answer = says("I look at the file first.\n<read_file>\n<path>src/main.py</path>\n</read_file>")
+
+    async def behave(request: Request, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(options.endpoint_seconds)
+        await answer(request, writer)
+
+    async with running(behave) as server:
+        place = test_run_pb2.Endpoint(base_url=server.base_url, model=SERVED, max_concurrency=options.concurrency)
+        yield {"model_version_id": "", "dtype": "", "endpoint": place}
+
+
+async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess], asked: dict[str, Any]) -> None:
     """Let runs go on until each test runner has loaded the model."""
-    sampling = test_run_pb2.Sampling(max_new_tokens=1)
-    run = await create_run(stub, "warm", test_suite_version_id=suite, sampling=sampling, num_repeats=_WARM_REPEATS)
+    chosen: dict[str, Any] = {"sampling": test_run_pb2.Sampling(max_new_tokens=1), "num_repeats": _WARM_REPEATS}
+    run = await create_run(stub, "warm", test_suite_version_id=suite, **chosen, **asked)
     while not all(map(_has_answered, runners)):
         await asyncio.sleep(0.2)
     await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))

@@ -46,7 +46,6 @@ def start_replica(ending: ExitStack, stack: TinyStack, database_url: str) -> Ser
         "registry_address": stack.registry.address,
         "num_threads": 1,
         "window_size": WINDOW_SIZE,
-        "share_runs": True,
     }
     return ending.enter_context(
         start_service("test_runner", stack.data_dir, database_url=database_url, lease_seconds=6, **settings)

@@ -15,6 +15,7 @@ from services.protocols.profile import get_profile
 from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunPhase, Transcript
 from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
+from services.test_runner.jobs.windows import Sharing
 from services.test_runner.ports import (
     Activity,
     Answer,
@@ -127,6 +128,7 @@ class Bench:
         store: SqlRunStore | None = None,
         cases: tuple[Case, ...] = (),
         replica: str = "",
+        shares_endpoints: bool = True,
     ) -> None:
         """With a `replica`'s name other replicas over the same stores take shares of its runs."""
         self.backend = backend
@@ -142,7 +144,8 @@ class Bench:
         self.comparisons = ComparisonUseCases(jobs=self.jobs, store=self.store)
         adapters: Any = {"store": self.store, "registry": self.registry, "backend": backend}
         adapters["telemetry"] = TestRunnerTelemetry(self.telemetry)
-        job = TestRunJob(**adapters, window_size=4, shared_by=self.jobs if replica else None)
+        sharing = Sharing(self.jobs, shares_endpoints) if replica else None
+        job = TestRunJob(**adapters, window_size=4, sharing=sharing)
         self.runner = JobRunner(self.jobs, owner=replica or "me", is_only_owner=not replica)
         self.runner.register(job.kind, job)
         if replica:

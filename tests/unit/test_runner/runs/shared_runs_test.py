@@ -17,6 +17,7 @@ from services.test_runner.jobs.windows import Invitations, SharedRun
 from services.test_runner.ports import BackendFaultError, GenerationEvent, Workload
 from services.test_runner.store.sql import SqlRunStore
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.run_specs import run_spec
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 CASES = tuple(get_profile("roo_xml").draw(1, 22, categories=("single_call",)))
@@ -98,6 +99,16 @@ async def test_replicas_share_a_run_and_answer_as_one_would() -> None:
     assert job.result == {"num_transcripts": 22, "num_generated_tokens": 66}
     assert answers(await first.transcripts(run_id)) == await answers_of_one()
     assert (len(first.backend.workloads), len(second.backend.workloads)) == (1, NUM_WINDOWS - 1)
+
+
+@pytest.mark.parametrize("shares_endpoints", [True, False])
+async def test_a_run_at_an_endpoint_is_shared_where_each_replica_may_ask_as_much(shares_endpoints: bool) -> None:
+    first = Bench(FakeBackend(), cases=CASES, replica="first", shares_endpoints=shares_endpoints)
+    spec = run_spec(test_suite_version_id="roo_xml/core", endpoint={"base_url": "http://127.0.0.1:1/v1", "model": "m"})
+    run = await first.usecases.create("r", spec)
+    async with at_work(first):
+        assert (await ended(first, run.job.job_id)).state is JobState.SUCCEEDED
+    assert len((await first.jobs.list(SHARE_KIND))[0]) == shares_endpoints
 
 
 async def test_the_window_of_a_replica_that_dies_is_taken_again() -> None:
