@@ -24,9 +24,9 @@ from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
 from services.test_runner.domain import Form
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.jobs.invitations import Sharing
 from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.jobs.windows import Sharing
 from services.test_runner.ports import (
     AnswerScorer,
     GenerationBackend,

@@ -16,9 +16,10 @@ from services.chassis.errors import (
 from services.chassis.jobs import Job, JobContext, JobState, JobStore, Json
 from services.chassis.wire import from_document
 from services.test_runner.domain import SHARE_KIND, Hold, RunRecord, TestRunSpec
+from services.test_runner.jobs.invitations import Invitations, Likeness
 from services.test_runner.jobs.run_attempt import RunAttempt
 from services.test_runner.jobs.test_run import CaseReader
-from services.test_runner.jobs.windows import Invitations, RunShare, release
+from services.test_runner.jobs.windows import RunShare
 from services.test_runner.ports import GenerationBackend, Registry, RunStore
 from services.test_runner.resolution import profile_of
 from services.test_runner.telemetry import TestRunnerTelemetry
@@ -53,7 +54,8 @@ class RunShareJob:
     async def __call__(self, context: JobContext) -> Json:
         """Work until no window is left to take, or the run is paused or has ended."""
         run_id, order = context.job.spec["test_run_id"], context.job.spec
-        invitations = Invitations(self._jobs, run_id, epoch=order["epoch"], number=order["number"])
+        place = {"epoch": order["epoch"], "number": order["number"]}
+        invitations = Invitations(self._jobs, run_id, likeness=Likeness.of(order), **place)
         try:
             if (run := await self._run(run_id)) is not None:
                 await self._work(context, run, invitations)
@@ -73,13 +75,15 @@ class RunShareJob:
             await self._store.note_help(run.job_id, context.job.job_id, time.monotonic() - start)
 
         # A spec that another release wrote may ask for what this one leaves out.
-        if context.job.spec.get("release") != release():
-            raise _of_another_release("the process that holds the run")
+        computes = run.spec.get("endpoint") is None
+        Likeness.here().check(Likeness.of(context.job.spec), computes=computes)
         record = await self._store.get_run(run.job_id)
         if record is None:
             return
         if record.inputs.profile_digest != profile_digest(record.inputs.profile_id):
-            raise _of_another_release("the run's prompts")
+            raise FailedPrecondition(
+                "This replica writes other prompts than the run has.", "Wait until all replicas are of one release."
+            )
         spec = from_document(TestRunSpec, run.spec)
         share = self._share(context, record, spec, invitations)
         attempt = RunAttempt(context, spec, share, store=self._store, backend=self._backend, telemetry=self._telemetry)
@@ -120,9 +124,3 @@ class RunShareJob:
 def profile_digest(profile_id: str) -> str:
     """Return the digest of what this release knows of a protocol."""
     return profile_of(profile_id).digest
-
-
-def _of_another_release(whose: str) -> FailedPrecondition:
-    return FailedPrecondition(
-        f"This replica is of another release than {whose}.", "Wait until all replicas are of one release."
-    )

@@ -11,8 +11,9 @@ from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
 from services.protocols.cases import Case
 from services.test_runner.domain import KIND, Hold, Item, RunInputs, RunRecord, TestRunSpec
+from services.test_runner.jobs.invitations import Invitations, Likeness, Sharing
 from services.test_runner.jobs.run_attempt import RunAttempt
-from services.test_runner.jobs.windows import Invitations, SharedRun, Sharing, WholeRun, Windows, num_total_of
+from services.test_runner.jobs.windows import SharedRun, WholeRun, Windows, num_total_of
 from services.test_runner.ports import GenerationBackend, Registry, RunStore
 from services.test_runner.resolution import new_record, resolve_inputs
 from services.test_runner.telemetry import TestRunnerTelemetry
@@ -69,7 +70,7 @@ class TestRunJob:
         if sharing is None or not is_shared or is_whole or spec.throughput:
             return WholeRun(self._store, record, spec, epoch=context.epoch, case_of=case_of)
         hold = Hold(record.test_run_id, context.epoch)
-        invitations = Invitations(sharing.jobs, record.test_run_id, epoch=context.epoch)
+        invitations = Invitations(sharing.jobs, record.test_run_id, epoch=context.epoch, likeness=Likeness.here())
         return SharedRun(self._store, record, spec, hold=hold, invitations=invitations, case_of=case_of)
 
     async def _record(self, test_run_id: str, spec: TestRunSpec) -> RunRecord:

@@ -1,28 +1,22 @@
 """Where an attempt gets its cases from and puts the transcripts: all of a run, or windows shared with others."""
 
-import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, fields, replace
-from importlib import import_module
-from importlib.metadata import version
+from dataclasses import replace
 from itertools import islice
 from typing import Protocol, TypeAlias
 
-from services.chassis.errors import FailedPrecondition, NotFound
-from services.chassis.jobs import JobStore
+from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case
 from services.test_runner.domain import (
-    KIND,
-    SHARE_KIND,
     Environment,
     Hold,
     Item,
-    RunInputs,
     RunRecord,
     TestRunSpec,
     Transcript,
     items,
 )
+from services.test_runner.jobs.invitations import Invitations
 from services.test_runner.ports import BackendFaultError, RunStore
 
 CaseOf: TypeAlias = Callable[[Item], Awaitable[Case]]
@@ -102,54 +96,6 @@ class WholeRun:
             case = await self._case_of(item)
             if (case.case_id, item.repeat) not in stored:
                 yield item, case
-
-
-@dataclass(frozen=True)
-class Sharing:
-    """That other processes of a service may take shares of its runs.
-
-    Attributes:
-        jobs: The service's.
-        has_endpoints: Whether also of runs at endpoints, each of which then asks as much at once as the run allows.
-    """
-
-    jobs: JobStore
-    has_endpoints: bool
-
-
-class Invitations:
-    """Asks other processes of the service for help with a run, one at a time: each that comes asks the next.
-
-    Args:
-        jobs: The service's jobs, of which an invitation is one.
-        test_run_id: The run.
-        epoch: The run's epoch in which the first was sent.
-        number: How many were sent before.
-    """
-
-    def __init__(self, jobs: JobStore, test_run_id: str, *, epoch: int, number: int = 0) -> None:
-        self._jobs, self._test_run_id = jobs, test_run_id
-        self._epoch, self._number = epoch, number + 1
-        self._is_sent = False
-
-    async def send(self) -> None:
-        """Ask one more process, unless this was done."""
-        if self._is_sent:
-            return
-        self._is_sent = True
-        run_id, name = self._test_run_id, f"{self._epoch}-{self._number}"
-        spec = {"test_run_id": run_id, "epoch": self._epoch, "number": self._number, "release": release()}
-        share = await self._jobs.create(SHARE_KIND, f"{run_id}/{name}", spec, job_id=f"{run_id}-share-{name}")
-        try:
-            await self._jobs.get(run_id)
-        except NotFound:
-            # The run was deleted, with all shares that it had then.
-            if (await self._jobs.request_cancel(share.job_id)).is_final:
-                await self._jobs.delete(share.job_id)
-
-    async def is_place_wanted(self) -> bool:
-        """Return whether a run waits for a process that works on none, or has lost the one that it had."""
-        return await self._jobs.has_claimable([KIND])
 
 
 class SharedRun:
@@ -248,14 +194,6 @@ class RunShare(SharedRun):
             )
         self.is_prepared = True
         await super().prepared(environment)
-
-
-def release() -> str:
-    """Return what replicas have in common that read a run's documents alike."""
-    contract = TestRunSpec.MESSAGE.rpartition(".")[0]
-    forms = [version("drillyard"), import_module(contract).DESCRIPTOR.serialized_pb.hex()]
-    forms += [field.name for form in (TestRunSpec, RunInputs, Environment) for field in fields(form)]
-    return hashlib.sha256("\n".join(forms).encode()).hexdigest()[:16]
 
 
 def num_total_of(record: RunRecord, spec: TestRunSpec) -> int:

@@ -68,17 +68,18 @@ async def _evaluate(service: ServiceProcess, runner: TestRunner, num_rounds: int
 
 async def _read(channel: grpc.aio.Channel, runner: TestRunner, memory: _Memory, num_rounds: int) -> None:
     stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)
-    start = time.perf_counter()
+    start, before = time.perf_counter(), memory.processor_seconds()
     request = evaluation_pb2.CreateEvaluationRequest(request_id="bench", test_run_id=RUN_ID)
     evaluation_id = (await stub.CreateEvaluation(request)).evaluation.evaluation_id
     async for _ in stub.WatchEvaluation(evaluation_pb2.WatchEvaluationRequest(evaluation_id=evaluation_id)):
         pass
-    seconds = time.perf_counter() - start
+    seconds, spent = time.perf_counter() - start, memory.processor_seconds() - before
     got = evaluation_pb2.GetEvaluationRequest(evaluation_id=evaluation_id)
     metrics = (await stub.GetEvaluation(got)).evaluation.metrics
     num = metrics.overall.num_cases
     print(f"transcripts evaluated       {num:10,}   conforming {metrics.overall.conforming_rate:.3f}")
     print(f"seconds                     {seconds:10.2f}   {num / seconds:,.0f} a second")
+    print(f"processor of the evaluator  {spent:10.2f}   {1000 * spent / num:.2f} ms a transcript")
     print(f"bytes from the test runner  {runner.num_sent_bytes:10,}   {runner.num_sent_bytes // num:,} a transcript")
     print(f"peak memory, MiB            {memory.peak / _MEBIBYTE:10.0f}")
     category = metrics.by_category[0].category
@@ -103,6 +104,11 @@ class _Memory:
     def __init__(self, pid: int) -> None:
         self._process = psutil.Process(pid)
         self.peak = 0
+
+    def processor_seconds(self) -> float:
+        """Return what the process has computed."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
 
     async def watch(self) -> None:
         while True:

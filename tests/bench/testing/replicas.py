@@ -48,6 +48,8 @@ from tests.integration.tiny_stack import (
 _MEAN_WAIT_SECONDS = 1.0
 _WARM_REPEATS = 100
 _LEAVE_SECONDS = 5.0
+# A machine that others keep busy ends neither a lease nor the database's answers.
+_LEASE_SECONDS = 300.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measu
         await import_model(registry, folder / "tiny")
         suite = await add_suite(registry, folder, "roo_xml/small", core_cases(options.cases))
         settings = {"registry_address": registry.address, "num_threads": 1, "window_size": options.window_size}
-        settings["share_runs"] = "all"
+        settings |= {"share_runs": "all", "lease_seconds": _LEASE_SECONDS}
         runners = []
         for core in cores:
             runner = start_service("test_runner", folder, database_url=url, idle_seconds=3600, **settings)
@@ -115,7 +117,8 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measu
         async with connected(runners[0]) as channel, _answering(options) as asked:
             stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
             sampling = test_run_pb2.Sampling(max_new_tokens=options.tokens)
-            await _warm(stub, suite, runners, asked)
+            if not asked:
+                await _warm(stub, suite, runners)
             measured = []
             for number in range(options.runs):
                 before, begin = _processor_seconds(runners), time.monotonic()
@@ -145,10 +148,10 @@ async def _answering(options: argparse.Namespace) -> AsyncIterator[dict[str, Any
         yield {"model_version_id": "", "dtype": "", "endpoint": place}
 
 
-async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess], asked: dict[str, Any]) -> None:
+async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess]) -> None:
     """Let runs go on until each test runner has loaded the model."""
-    chosen: dict[str, Any] = {"sampling": test_run_pb2.Sampling(max_new_tokens=1), "num_repeats": _WARM_REPEATS}
-    run = await create_run(stub, "warm", test_suite_version_id=suite, **chosen, **asked)
+    sampling = test_run_pb2.Sampling(max_new_tokens=1)
+    run = await create_run(stub, "warm", test_suite_version_id=suite, sampling=sampling, num_repeats=_WARM_REPEATS)
     while not all(map(_has_answered, runners)):
         await asyncio.sleep(0.2)
     await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))

@@ -13,9 +13,9 @@ from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunPhase, Transcript
+from services.test_runner.jobs.invitations import Sharing
 from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.jobs.windows import Sharing
 from services.test_runner.ports import (
     Activity,
     Answer,

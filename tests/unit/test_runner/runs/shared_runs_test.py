@@ -13,7 +13,9 @@ from services.chassis.jobs import Job, JobState
 from services.protocols.profile import get_profile
 from services.test_runner.domain import KIND, SHARE_KIND, Environment, Hold, RunRecord, Transcript
 from services.test_runner.jobs import run_share
-from services.test_runner.jobs.windows import Invitations, SharedRun
+from services.test_runner.jobs.invitations import Invitations, Likeness
+from services.test_runner.jobs.test_run import CaseReader
+from services.test_runner.jobs.windows import SharedRun
 from services.test_runner.ports import BackendFaultError, GenerationEvent, Workload
 from services.test_runner.store.sql import SqlRunStore
 from tests.machine import PATIENCE_SECONDS
@@ -278,20 +280,25 @@ async def test_who_begins_a_run_of_which_another_has_just_stored_a_window_begins
     store = StoreOfAnother(bench.store._database)
     run = await bench.usecases.create("r", SPEC)
     assert run.record is not None
-    parts = {"hold": Hold(run.job.job_id, 1), "invitations": Invitations(bench.jobs, run.job.job_id, epoch=1)}
-    shared = SharedRun(store, run.record, SPEC, case_of=None, **parts)  # type: ignore[arg-type]
+    invitations = Invitations(bench.jobs, run.job.job_id, epoch=1, likeness=Likeness.here())
+    hold, case_of = Hold(run.job.job_id, 1), CaseReader(bench.registry, run.record.inputs).case_of
+    shared = SharedRun(store, run.record, SPEC, hold=hold, invitations=invitations, case_of=case_of)
     with pytest.raises(BackendFaultError, match="other means"):
         await shared.prepared(bench.backend.environment)
     assert shared.record.environment == Environment("float32", 7)
 
 
-@pytest.mark.parametrize("what", ["release", "profile_digest"])
-async def test_a_replica_of_another_release_takes_no_window(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+@pytest.mark.parametrize("what", ["release", "processors", "profile_digest"])
+async def test_a_replica_of_another_kind_takes_no_window(monkeypatch: pytest.MonkeyPatch, what: str) -> None:
     monkeypatch.setattr(run_share, "_TURN_SECONDS", 0.0)
     goes_on = asyncio.Event()
     first, run_id = await held_run(goes_on)
     second = first.restart(FakeBackend(), "second")
-    monkeypatch.setattr(run_share, what, lambda *_: "another")
+    here = Likeness.here()
+    if what == "profile_digest":
+        monkeypatch.setattr(run_share, what, lambda *_: "another")
+    else:
+        monkeypatch.setattr(Likeness, "here", lambda: replace(here, **{what: "another"}))
 
     async def all_have_left() -> bool:
         shares, _ = await first.jobs.list(SHARE_KIND)
@@ -300,6 +307,8 @@ async def test_a_replica_of_another_release_takes_no_window(monkeypatch: pytest.
     async with at_work(first, second):
         await until(all_have_left)
         assert second.backend.workloads == []
+        # Who leaves passes on what the holder is like, not itself.
+        assert {Likeness.of(share.spec) for share in (await first.jobs.list(SHARE_KIND))[0]} == {here}
         goes_on.set()
         assert (await ended(first, run_id)).state is JobState.SUCCEEDED
 
@@ -327,7 +336,7 @@ async def test_an_invitation_to_a_run_that_was_deleted_leaves_nothing() -> None:
     run_id = (await first.usecases.create("r", SPEC)).job.job_id
     await first.usecases.resource.cancel(run_id)
     await first.usecases.resource.delete(run_id)
-    await Invitations(first.jobs, run_id, epoch=1).send()
+    await Invitations(first.jobs, run_id, epoch=1, likeness=Likeness.here()).send()
     assert (await first.jobs.list(SHARE_KIND))[0] == []
 
 
