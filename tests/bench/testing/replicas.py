@@ -74,14 +74,14 @@ def main() -> None:
     parser.add_argument("--endpoint-seconds", type=float, default=0.0, help="let an endpoint answer after this time")
     parser.add_argument("--concurrency", type=int, default=4, help="requests to the endpoint at once, of each replica")
     options = parser.parse_args()
-    cases = [asyncio.run(_measured(options, options.cores[:count])) for count in (1, len(options.cores))]
+    cases = asyncio.run(_measured(options))
     num_windows = -(-options.cases // options.window_size)
     worker_seconds = median(run.worker_seconds for runs in cases for run in runs)
+    print(f"{num_windows} windows of {worker_seconds / num_windows:.2f} s of a worker's processor")
     ends = []
     for num_runners, runs in zip((1, len(options.cores)), cases, strict=True):
         service_seconds = median(run.service_seconds for run in runs)
         ends.append(simulated(num_windows, (worker_seconds + service_seconds) / num_windows, num_runners))
-        print(f"{num_runners} test runners, {num_windows} windows:", *runs, sep="\n  ")
     if options.endpoint_seconds:
         ends = [median(run.seconds for run in runs) for runs in cases]
         print(f"by the clock: {ends[0]:.1f} s and {ends[1]:.1f} s, {ends[0] / ends[1]:.2f} times as fast")
@@ -99,7 +99,8 @@ def simulated(num_windows: int, window_seconds: float, num_runners: int) -> floa
     return max(ends)
 
 
-async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measured]:
+async def _measured(options: argparse.Namespace) -> list[list[Measured]]:
+    """Return the runs by one test runner, then those by all."""
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as ending:
         folder = Path(temporary)
         write_tiny_model(folder / "tiny", hidden_size=options.hidden_size, num_layers=options.layers)
@@ -108,26 +109,34 @@ async def _measured(options: argparse.Namespace, cores: list[int]) -> list[Measu
         await import_model(registry, folder / "tiny")
         suite = await add_suite(registry, folder, "roo_xml/small", core_cases(options.cases))
         settings = {"registry_address": registry.address, "num_threads": 1, "window_size": options.window_size}
-        settings |= {"share_runs": "all", "lease_seconds": _LEASE_SECONDS}
-        runners = []
-        for core in cores:
-            runner = start_service("test_runner", folder, database_url=url, idle_seconds=3600, **settings)
-            runners.append(ending.enter_context(runner))
-            psutil.Process(runners[-1].process.pid).cpu_affinity([core])
-        async with connected(runners[0]) as channel, _answering(options) as asked:
-            stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
-            sampling = test_run_pb2.Sampling(max_new_tokens=options.tokens)
-            if not asked:
-                await _warm(stub, suite, runners)
-            measured = []
-            for number in range(options.runs):
-                before, begin = _processor_seconds(runners), time.monotonic()
-                run = await create_run(stub, f"{number}", test_suite_version_id=suite, sampling=sampling, **asked)
-                done = await finished_run(stub, run.test_run_id)
-                seconds, after = time.monotonic() - begin, _processor_seconds(runners)
-                assert done.num_transcripts == options.cases, done.job.error
-                measured.append(Measured(seconds, after[0] - before[0], after[1] - before[1]))
-                await asyncio.sleep(_LEAVE_SECONDS)
+        settings |= {"share_runs": "all", "lease_seconds": _LEASE_SECONDS, "idle_seconds": 3600, "database_url": url}
+        runners: list[ServiceProcess] = []
+        measured = []
+        async with _answering(options) as asked:
+            for cores in (options.cores[:1], options.cores[1:]):
+                for core in cores:
+                    runners.append(ending.enter_context(start_service("test_runner", folder, **settings)))
+                    psutil.Process(runners[-1].process.pid).cpu_affinity([core])
+                measured.append(await _runs(options, runners, test_suite_version_id=suite, **asked))
+    return measured
+
+
+async def _runs(options: argparse.Namespace, runners: list[ServiceProcess], **spec: Any) -> list[Measured]:
+    measured = []
+    async with connected(runners[0]) as channel:
+        stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+        if "endpoint" not in spec:
+            await _warm(stub, runners, **spec)
+        sampling = test_run_pb2.Sampling(max_new_tokens=options.tokens)
+        for number in range(options.runs):
+            before, begin = _processor_seconds(runners), time.monotonic()
+            run = await create_run(stub, f"{len(runners)}-{number}", sampling=sampling, **spec)
+            done = await finished_run(stub, run.test_run_id)
+            seconds, after = time.monotonic() - begin, _processor_seconds(runners)
+            assert done.num_transcripts == options.cases, done.job.error
+            measured.append(Measured(seconds, after[0] - before[0], after[1] - before[1]))
+            print(f"{len(runners)} test runners: {measured[-1]}", flush=True)
+            await asyncio.sleep(_LEAVE_SECONDS)
     return measured
 
 
@@ -148,10 +157,10 @@ async def _answering(options: argparse.Namespace) -> AsyncIterator[dict[str, Any
         yield {"model_version_id": "", "dtype": "", "endpoint": place}
 
 
-async def _warm(stub: TestRunner, suite: str, runners: list[ServiceProcess]) -> None:
+async def _warm(stub: TestRunner, runners: list[ServiceProcess], **spec: Any) -> None:
     """Let runs go on until each test runner has loaded the model."""
-    sampling = test_run_pb2.Sampling(max_new_tokens=1)
-    run = await create_run(stub, "warm", test_suite_version_id=suite, sampling=sampling, num_repeats=_WARM_REPEATS)
+    sampling, name = test_run_pb2.Sampling(max_new_tokens=1), f"warm-{len(runners)}"
+    run = await create_run(stub, name, sampling=sampling, num_repeats=_WARM_REPEATS, **spec)
     while not all(map(_has_answered, runners)):
         await asyncio.sleep(0.2)
     await stub.CancelTestRun(test_run_pb2.CancelTestRunRequest(test_run_id=run.test_run_id))
