@@ -1,10 +1,10 @@
 """Every service is replaced under load: `python -m tests.bench.cluster.rolling [--lines 4]`.
 
 All six services as real processes over PostgreSQL, two replicas of each behind a TCP balancer, as behind a Service of a
-cluster. Lines of work start test runs at an endpoint and evaluations that follow them, one after another; others call each
-service without a pause. Meanwhile each replica is replaced in turn: the new one serves, connections go to it, and the
-old one ends by SIGTERM. Told is how many calls failed after the channel's own tries, and how many jobs were lost. Calls
-of the gateway are plain HTTP requests without a second try.
+cluster. Lines of work start test runs at an endpoint and evaluations that follow them, one after another; others call
+each service without a pause. Meanwhile each replica is replaced in turn: the new one serves, connections go to it, and
+the old one ends by SIGTERM. Told is how many calls failed after the channel's own tries, and how many jobs were lost.
+Calls of the gateway are plain HTTP requests without a second try.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ import pickle
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from operator import itemgetter
 from typing import Any
 
 import psutil
@@ -43,7 +44,10 @@ class Judging:
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Return the verdicts of each page, pickled."""
-        return {"verdicts": [pickle.dumps(_judged(pickle.loads(page))) for page in batch["page"]]}
+        return {
+            "number": batch["number"],
+            "verdicts": [pickle.dumps(_judged(pickle.loads(page))) for page in batch["page"]],
+        }
 
 
 def main() -> None:
@@ -115,6 +119,8 @@ def _in_ray(cases: Cases, pages: Sequence[Page], num_processes: int) -> tuple[li
         judged = source.map_batches(Judging, batch_size=1, fn_constructor_args=(cases,), compute=actors).take_all()
     finally:
         ray.shutdown()
+    # Blocks come as they are done.
+    judged.sort(key=itemgetter("number"))
     return [verdict for row in judged for verdict in pickle.loads(row["verdicts"])], setup
 
 
