@@ -18,8 +18,8 @@ from operator import itemgetter
 from typing import Any
 
 import psutil
-
 from services.evaluator.convert.transcript import to_transcript
+
 from services.evaluator.domain.verdict import Verdict
 from services.evaluator.judging.answers import Judge
 from services.evaluator.ports import Transcript
