@@ -18,8 +18,8 @@ from operator import itemgetter
 from typing import Any
 
 import psutil
-from services.evaluator.convert.transcript import to_transcript
 
+from services.evaluator.clients.transcript import to_transcript
 from services.evaluator.domain.verdict import Verdict
 from services.evaluator.judging.answers import Judge
 from services.evaluator.ports import Transcript
@@ -110,7 +110,6 @@ def _in_ray(cases: Cases, pages: Sequence[Page], num_processes: int) -> tuple[li
 
     start = time.monotonic()
     ray.init(num_cpus=num_processes, include_dashboard=False, log_to_driver=False)
-    ray.data.DataContext.get_current().enable_progress_bars = False
     setup = time.monotonic() - start
     try:
         rows = [{"number": number, "page": pickle.dumps(page)} for number, page in enumerate(pages)]
