@@ -18,11 +18,10 @@ from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelV
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersionDraft
-from services.registry.ports import DatasetStore, ModelStore, TestSuiteStore
-from services.registry.store.claims import SqlClaims
-from services.registry.store.datasets import SqlDatasetStore
-from services.registry.store.models import SqlModelStore
-from services.registry.store.test_suites import SqlTestSuiteStore
+from services.registry.store.claims import Claims
+from services.registry.store.datasets import DatasetStore
+from services.registry.store.models import ModelStore
+from services.registry.store.test_suites import TestSuiteStore
 from tests.contract.conftest import OpenDatabase
 
 FIRST = PageRequest(1000)
@@ -33,7 +32,7 @@ class Stores:
     models: ModelStore
     datasets: DatasetStore
     suites: TestSuiteStore
-    claims: SqlClaims
+    claims: Claims
     kind: str
     database: Database
 
@@ -42,10 +41,10 @@ class Stores:
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     database = await open_database(request.param, MIGRATIONS)
     yield Stores(
-        SqlModelStore(database),
-        SqlDatasetStore(database),
-        SqlTestSuiteStore(database),
-        SqlClaims(database),
+        ModelStore(database),
+        DatasetStore(database),
+        TestSuiteStore(database),
+        Claims(database),
         request.param,
         database,
     )

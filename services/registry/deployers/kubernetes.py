@@ -23,9 +23,8 @@ from services.registry.deployers.kubernetes_objects import (
     service_object,
     status_of,
 )
-from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
+from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus, ServedVersion
 from services.registry.domain.model import ModelVersion, ModelVersionKind
-from services.registry.ports.deployment import ServedVersion
 
 _ANSWER_SECONDS = 60.0
 # What is ready is looked at more rarely than what is on its way.

@@ -16,9 +16,8 @@ import structlog
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.machine.llama_server import LlamaServer, LlamaServerFault, LlamaServerOptions
-from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
+from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus, ServedVersion
 from services.registry.domain.model import ModelVersionKind
-from services.registry.ports.deployment import ServedVersion
 
 _NUM_SLOTS = 4
 # Of a model whose context would take more memory than it is worth; `num_ctx` asks for more.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from services.registry.domain.deployment import Deployment, DeploymentStatus
-from services.registry.ports.deployment import ServedVersion
+from services.registry.domain.deployment import Deployment, DeploymentStatus, ServedVersion
 
 
 class WorkerDeployer:

@@ -13,7 +13,7 @@ from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, 
 from services.chassis.machine.caller import DEFAULT_WORKSPACE
 from services.chassis.wire.names import shown
 from services.registry.domain.identifiers import check_model_id, version_ref
-from services.registry.domain.model import ModelVersionKind
+from services.registry.domain.model import ModelVersion, ModelVersionKind
 
 _ALIAS_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 # With what is put in front of it, a name in a cluster has 63 characters.
@@ -261,3 +261,11 @@ _HOW_TO_GET = {
     "llama": "Put llama.cpp's llama-server on the registry's PATH, or name its command in REGISTRY_LLAMA_SERVER.",
     "kubernetes": "Set REGISTRY_KUBERNETES_NAMESPACE, or deployments.enabled of the chart.",
 }
+
+
+@dataclass(frozen=True)
+class ServedVersion:
+    """A version to serve; `base` is what an adapter is put on."""
+
+    version: ModelVersion
+    base: ModelVersion | None = None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
+from typing import TypeAlias
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
@@ -70,6 +72,9 @@ class Conversion:
 
 
 AS_THEY_ARE = Conversion()
+
+SuiteReader: TypeAlias = Callable[[Path, Conversion, Path | None], Rows]
+"""Reads a file of one format, with that of its answers."""
 
 
 @dataclass

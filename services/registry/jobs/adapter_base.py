@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import InvalidArgument
 from services.chassis.machine.files import link_or_copy
 from services.chassis.wire.names import shown
@@ -16,7 +17,8 @@ from services.registry.domain.model import ModelVersion, model_version_not_found
 from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest
 from services.registry.importers.folder_inspection import PROVENANCE
-from services.registry.ports import Artifacts, ModelStore, Workspace
+from services.registry.importers.workspace import Workspace
+from services.registry.store.models import ModelStore
 
 _PAGE = 500
 # Each is built without its weights, which takes seconds.
@@ -44,7 +46,7 @@ class AdapterBases:
         workspace: Where an adapter is put to be looked at alone.
     """
 
-    def __init__(self, models: ModelStore, artifacts: Artifacts, fits: CheckFit, workspace: Workspace) -> None:
+    def __init__(self, models: ModelStore, artifacts: ArtifactStore, fits: CheckFit, workspace: Workspace) -> None:
         self._models = models
         self._artifacts = artifacts
         self._fits = fits

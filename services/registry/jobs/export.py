@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.chassis.artifacts import Artifact
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
@@ -30,9 +30,10 @@ from services.registry.domain.model import (
     inherited,
     model_version_not_found,
 )
+from services.registry.importers.workspace import Workspace
 from services.registry.jobs.phases import keep_notes, phase_told
-from services.registry.ports import Artifacts, ModelFiles, ModelStore, Workspace
-from services.registry.ports.shipping import FormWriter
+from services.registry.ports import FormWriter, ModelFiles
+from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
 
 _STORE = "the artifact store"
@@ -44,7 +45,7 @@ class ExportJob:
 
     writers: Mapping[ExportForm, FormWriter]
     models: ModelStore
-    artifacts: Artifacts
+    artifacts: ArtifactStore
     adoption: Adoption
     files: ModelFiles
     workspace: Workspace

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.jobs import JobContext, Json
 from services.chassis.machine.files import link_or_copy, write_atomically
 from services.chassis.waiting import patiently
@@ -21,11 +22,12 @@ from services.registry.domain.publication import (
     PublicationSpec,
     publication_of,
 )
+from services.registry.importers.workspace import Workspace
 from services.registry.jobs.dataset_folder import DatasetFolders
 from services.registry.jobs.exporters.card import CARD
 from services.registry.jobs.phases import phase_told
-from services.registry.ports import Artifacts, ModelStore, Workspace
-from services.registry.ports.shipping import Publisher
+from services.registry.ports import Publisher
+from services.registry.store.models import ModelStore
 
 _STORE = "the artifact store"
 
@@ -36,7 +38,7 @@ class PublicationJob:
 
     publishers: Mapping[DestinationKind, Publisher]
     models: ModelStore
-    artifacts: Artifacts
+    artifacts: ArtifactStore
     datasets: DatasetFolders
     workspace: Workspace
 

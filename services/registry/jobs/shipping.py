@@ -24,9 +24,9 @@ from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.jobs.publishers.hub import HubPublisher
 from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.jobs.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
-from services.registry.ports import ModelStore
-from services.registry.ports.shipping import FormWriter, Publisher
+from services.registry.ports import FormWriter, Publisher
 from services.registry.settings import RegistrySettings
+from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases

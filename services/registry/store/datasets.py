@@ -5,10 +5,10 @@ from __future__ import annotations
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.tables import DATASET_VERSIONS
-from services.registry.store.versions import SqlVersionStore
+from services.registry.store.versions import VersionStore
 
 
-class SqlDatasetStore(SqlVersionStore[DatasetVersionDraft, DatasetVersion]):
+class DatasetStore(VersionStore[DatasetVersionDraft, DatasetVersion]):
     """Dataset versions in SQLite or PostgreSQL."""
 
     _table = DATASET_VERSIONS

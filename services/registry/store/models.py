@@ -18,11 +18,11 @@ from services.registry.domain.model import Model, ModelFacts, ModelVersion, Mode
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.served import refuse_if_served
 from services.registry.store.tables import MODEL_VERSIONS
-from services.registry.store.versions import SqlVersionStore
+from services.registry.store.versions import VersionStore
 
 
 @durable
-class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
+class ModelStore(VersionStore[ModelVersionDraft, ModelVersion]):
     """A model is there as soon as it has a version."""
 
     _table = MODEL_VERSIONS

@@ -16,12 +16,12 @@ from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.test_case import TestCase
 from services.registry.domain.test_suite import TestSuiteVersion, TestSuiteVersionDraft
 from services.registry.store.tables import TEST_CASES, TEST_SUITE_VERSIONS
-from services.registry.store.versions import SqlVersionStore
+from services.registry.store.versions import VersionStore
 
 _IMPORTED_FROM = "imported_from"
 
 
-class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]):
+class TestSuiteStore(VersionStore[TestSuiteVersionDraft, TestSuiteVersion]):
     """Suite versions in SQLite or PostgreSQL; a suite and its cases are stored in one transaction."""
 
     _table = TEST_SUITE_VERSIONS

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import structlog
 
-from services.chassis.artifacts import Artifact
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import ServiceError
 from services.chassis.machine.garbage import Garbage
-from services.registry.ports import Artifacts, Claims
+from services.registry.store.claims import Claims
 
 _log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ class Adoption:
     and whoever else has equal bytes, and what a killed process wrote is found.
     """
 
-    def __init__(self, artifacts: Artifacts, claims: Claims) -> None:
+    def __init__(self, artifacts: ArtifactStore, claims: Claims) -> None:
         self._artifacts = artifacts
         self._claims = claims
 

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from services.chassis.artifacts import Artifact
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.waiting import Places
 from services.chassis.wire.names import check_dataset_id
 from services.protocols.suites.dataset_row import SPLITS, DatasetRow, RowError
@@ -25,8 +25,8 @@ from services.registry.domain.dataset import (
 from services.registry.domain.identifiers import check_numbered, check_produced_by, check_request_id, version_ref
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports import Artifacts, DatasetStore
-from services.registry.ports.rows import ReadReport, RowFiles
+from services.registry.importers.rows.conversion import ReadReport, RowFiles
+from services.registry.store.datasets import DatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.row_index import RowIndex, row_index
 
@@ -47,7 +47,7 @@ class DatasetUseCases:
     """Registers, reads and writes datasets."""
 
     def __init__(
-        self, store: DatasetStore, artifacts: Artifacts, *, adoption: Adoption, files: Places, row_files: RowFiles
+        self, store: DatasetStore, artifacts: ArtifactStore, *, adoption: Adoption, files: Places, row_files: RowFiles
     ) -> None:
         self._store = store
         self._row_files = row_files

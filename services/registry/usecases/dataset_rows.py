@@ -12,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import InvalidArgument, TooLarge
 from services.chassis.wire.paging import place_of, token_of, wrong_token
 from services.protocols.suites.dataset_row import DatasetRow
@@ -19,7 +20,7 @@ from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import check_numbered, check_request_id
 from services.registry.domain.jsonl import LineError, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports import Artifacts, DatasetStore
+from services.registry.store.datasets import DatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases, row_of
 from services.registry.usecases.row_index import DatasetPart, StoredRow, row_index, rows_from
@@ -43,7 +44,7 @@ class DatasetRowUseCases:
         self,
         datasets: DatasetUseCases,
         store: DatasetStore,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         *,
         adoption: Adoption,
     ) -> None:

@@ -21,7 +21,8 @@ from services.registry.domain.deployment import (
 from services.registry.domain.identifiers import check_request_id, plain_id
 from services.registry.domain.model import ModelVersion
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports.deployment import AliasStore, DeploymentStore
+from services.registry.store.aliases import AliasStore
+from services.registry.store.deployments import DeploymentStore
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
 

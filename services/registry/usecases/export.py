@@ -10,8 +10,8 @@ from services.chassis.wire.documents import to_document
 from services.registry.domain.export import EXPORT_KIND, EXPORTED, Export, ExportForm, ExportSpec, export_of, resolved
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind, check_one_kind, model_version_not_found
-from services.registry.ports import ModelStore
-from services.registry.ports.shipping import FormWriter
+from services.registry.ports import FormWriter
+from services.registry.store.models import ModelStore
 
 
 class ExportUseCases:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition
 from services.registry.domain.identifiers import (
     check_model_id,
@@ -26,9 +27,10 @@ from services.registry.domain.model import (
     model_version_not_found,
 )
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.ports import Artifacts, ModelFiles, ModelStore
-from services.registry.ports.shipping import VersionUsers
+from services.registry.ports import ModelFiles
+from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.version_use import JobUses
 
 
 class ModelUseCases:
@@ -37,11 +39,11 @@ class ModelUseCases:
     def __init__(
         self,
         store: ModelStore,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         *,
         adoption: Adoption,
         files: ModelFiles,
-        users: Sequence[VersionUsers] = (),
+        users: Sequence[JobUses] = (),
     ) -> None:
         self._store = store
         self._artifacts = artifacts

@@ -15,7 +15,8 @@ from services.registry.domain.model_import import (
     import_of,
     import_spec,
 )
-from services.registry.ports import ModelSource, ModelStore
+from services.registry.ports import ModelSource
+from services.registry.store.models import ModelStore
 
 
 class ImportUseCases:

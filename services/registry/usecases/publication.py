@@ -19,8 +19,8 @@ from services.registry.domain.publication import (
     check_takes_datasets,
     publication_of,
 )
-from services.registry.ports import ModelStore
-from services.registry.ports.shipping import Publisher
+from services.registry.ports import Publisher
+from services.registry.store.models import ModelStore
 from services.registry.usecases.dataset import DatasetUseCases
 
 

@@ -8,11 +8,12 @@ from contextlib import suppress
 import structlog
 
 from services.chassis.errors import DatabaseAway, FailedPrecondition, ServiceError, Unavailable
-from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus
+from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus, ServedVersion
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
-from services.registry.ports import ModelStore
-from services.registry.ports.deployment import Deployers, DeploymentStore, ServedVersion
+from services.registry.ports import Deployers
+from services.registry.store.deployments import DeploymentStore
+from services.registry.store.models import ModelStore
 
 _PAUSE_SECONDS = 1.0
 _log = structlog.get_logger()

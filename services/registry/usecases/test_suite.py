@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import structlog
 
-from services.chassis.artifacts import Artifact
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import InvalidArgument
 from services.chassis.waiting import Places
 from services.registry.domain.identifiers import (
@@ -21,7 +21,7 @@ from services.registry.domain.identifiers import (
 )
 from services.registry.domain.jsonl import check_size
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.domain.suite_source import AS_THEY_ARE, Conversion, Reading, SuiteFormat, read_cases
+from services.registry.domain.suite_source import AS_THEY_ARE, Conversion, Reading, SuiteFormat, SuiteReader, read_cases
 from services.registry.domain.test_case import TestCase, check_profile
 from services.registry.domain.test_suite import (
     BuiltInSuite,
@@ -31,7 +31,7 @@ from services.registry.domain.test_suite import (
     check_provenance,
     suite_version_not_found,
 )
-from services.registry.ports import Artifacts, SuiteReader, TestSuiteStore
+from services.registry.store.test_suites import TestSuiteStore
 from services.registry.usecases.adoption import Adoption
 
 MAX_SUITE_BYTES = 64 * 1024**2
@@ -45,7 +45,7 @@ class TestSuiteUseCases:
     def __init__(
         self,
         store: TestSuiteStore,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         *,
         adoption: Adoption,
         files: Places,

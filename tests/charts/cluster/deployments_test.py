@@ -24,9 +24,9 @@ from services.registry.domain.deployment import (
     DeploymentSpec,
     DeploymentState,
     DeploymentStatus,
+    ServedVersion,
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
-from services.registry.ports.deployment import ServedVersion
 from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import render
 from tests.machine import PATIENCE_SECONDS

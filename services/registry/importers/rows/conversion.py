@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from services.registry.domain.dataset import DatasetFileForm, DatasetSource, RowFileReading
 from services.registry.importers.limited_process import Limits, run_limited
 from services.registry.importers.rows.files import is_lines
 from services.registry.importers.workspace import Workspace
-from services.registry.ports.rows import ReadReport
 
 _MODULE = "services.registry.importers.rows"
 # Arrow and Python map half a gigabyte before the first row; batches and the ids of a million rows take the rest.
@@ -23,10 +22,12 @@ _LIMITS = Limits(
 )
 # Arrow's own pools reserve address space that would count against the limit.
 _ENVIRONMENT = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+ReadReport: TypeAlias = Callable[[int, int], Coroutine[Any, Any, None]]
+"""Takes how many rows of a file were read, and how many of them are wrong."""
 
 
 class RowFiles:
-    """Implements `ports.RowFiles` in a folder of its own."""
+    """Reads and writes files of dataset rows in foreign forms, within bounds, in a folder of its own."""
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace

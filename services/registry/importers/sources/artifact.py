@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Protocol
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.ports import FetchPlace
@@ -13,17 +13,10 @@ from services.registry.ports import FetchPlace
 _FIELD = "source.artifact"
 
 
-class StoredBytes(Protocol):
-    """Artifacts that may be read."""
-
-    async def local_path(self, uri: str) -> Path:
-        """Return where the bytes lie on this machine, once they are verified."""
-
-
 class ArtifactSource:
     """Reads an uploaded GGUF file, or a folder in Hugging Face's form or in PEFT's."""
 
-    def __init__(self, artifacts: StoredBytes) -> None:
+    def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
 
     def check(self, source: ImportSource) -> None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from services.registry.domain.jsonl import scan_lines
-from services.registry.domain.suite_source import Conversion, Rows, SuiteFormat
+from services.registry.domain.suite_source import Conversion, Rows, SuiteFormat, SuiteReader
 from services.registry.importers.suites.bfcl import read_bfcl
 from services.registry.importers.suites.prompts import read_prompts
-from services.registry.ports import SuiteReader
 
 
 def read_cases_file(content: Path, conversion: Conversion, answers: Path | None) -> Rows:

@@ -22,9 +22,9 @@ from services.registry.domain.deployment import (
     DeploymentSpec,
     DeploymentState,
     DeploymentStatus,
+    ServedVersion,
 )
 from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionKind
-from services.registry.ports.deployment import ServedVersion
 from tests.machine import PATIENCE_SECONDS, command_of
 from tests.unit.lm.gguf.models import write
 

@@ -14,9 +14,8 @@ from services.lm.conversion.writing.export import export_gguf, export_gguf_adapt
 from services.lm.tiny import write_tiny_model
 from services.registry.deployers.kubernetes import llama_server
 from services.registry.deployers.kubernetes_objects import Cluster, deployment_object
-from services.registry.domain.deployment import Deployment
+from services.registry.domain.deployment import Deployment, ServedVersion
 from services.registry.domain.model import ModelVersionKind
-from services.registry.ports.deployment import ServedVersion
 from tests.unit.lm.gguf.llama_server_test import ask, serving_command
 from tests.unit.lm.gguf.writing.export_test import write_adapter
 from tests.unit.registry.deployments.deployments_test import deployment, served

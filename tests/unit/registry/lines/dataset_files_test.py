@@ -27,8 +27,8 @@ from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.rows.written import write_messages
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.dataset_import import DatasetImportJob
-from services.registry.store.claims import SqlClaims
-from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.claims import Claims
+from services.registry.store.datasets import DatasetStore
 from services.registry.usecases import dataset as usecases
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
@@ -165,9 +165,9 @@ class Bench:
         self.artifacts, self.sent = own, ArtifactStore((root / "sent").as_uri())
         self.files = Places("files", num_running=1, num_waiting=1)
         self.datasets = DatasetUseCases(
-            SqlDatasetStore(database),
+            DatasetStore(database),
             own,
-            adoption=Adoption(own, SqlClaims(database)),
+            adoption=Adoption(own, Claims(database)),
             files=self.files,
             row_files=RowFiles(Workspace(root / "work")),
         )
