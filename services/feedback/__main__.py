@@ -19,12 +19,12 @@ from services.feedback.clients.rollouts import GrpcRollouts
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
+from services.feedback.convert.item_lines import item_lines
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND
 from services.feedback.domain.loop import LOOP_KIND
 from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, goal_notices
 from services.feedback.domain.shipment import SHIPMENT_KIND
-from services.feedback.files.json_lines import JsonLines
 from services.feedback.jobs.items.dataset_build import DatasetBuildJob
 from services.feedback.jobs.items.feedback_import import FeedbackImportJob
 from services.feedback.jobs.loop import LoopJob
@@ -36,14 +36,14 @@ from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
-from services.feedback.store.chats import Retention, SqlChatStore
-from services.feedback.store.dataset_builds import JobBuildStore
-from services.feedback.store.feedback_imports import JobImportStore
-from services.feedback.store.items import SqlItemStore
-from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
-from services.feedback.store.loop_answers import SqlLoopAnswers
-from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
-from services.feedback.store.shipments import JobShipmentStore
+from services.feedback.store.chats import ChatStore, Retention
+from services.feedback.store.dataset_builds import BuildStore
+from services.feedback.store.feedback_imports import ImportStore
+from services.feedback.store.items import ItemStore
+from services.feedback.store.jobs import MIGRATIONS, LoopStore
+from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.store.shipments import ShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
@@ -111,11 +111,11 @@ def wire_schedules(
     application: Application,
     settings: FeedbackSettings,
     services: Services,
-    loops: JobLoopStore,
+    loops: LoopStore,
     usecases: FeedbackUseCases,
 ) -> ScheduleUseCases:
     """Keep the due times of schedules, and do their runs."""
-    schedules, runs = SqlScheduleStore(application.database), SqlScheduledRunStore(application.database)
+    schedules, runs = ScheduleStore(application.database), ScheduledRunStore(application.database)
     jobs = ScheduledRunJobs(application.jobs.store)
     job = ScheduledRunJob(services, schedules=schedules, runs=runs, loops=loops, starter=usecases)
     application.jobs.runner.register(
@@ -138,10 +138,10 @@ def wire_shipping(application: Application, settings: FeedbackSettings, neighbou
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
-    loops = JobLoopStore(jobs, SqlLoopAnswers(application.database))
-    shipments, builds, imports = JobShipmentStore(jobs), JobBuildStore(jobs), JobImportStore(jobs)
-    items = SqlItemStore(application.database)
-    chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
+    loops = LoopStore(jobs, LoopAnswers(application.database))
+    shipments, builds, imports = ShipmentStore(jobs), BuildStore(jobs), ImportStore(jobs)
+    items = ItemStore(application.database)
+    chats = ChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
     wire_shipping(application, settings, neighbours)
     measures = FeedbackTelemetry(application.telemetry)
     loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
@@ -152,8 +152,8 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
     usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     schedules = wire_schedules(application, settings, neighbours.loops, loops, usecases)
-    application.telemetry.on_scrape(partial(measures.count_schedules, SqlScheduleStore(application.database)))
-    item_usecases = ItemUseCases(items, subjects, JsonLines(application.artifacts), imports)
+    application.telemetry.on_scrape(partial(measures.count_schedules, ScheduleStore(application.database)))
+    item_usecases = ItemUseCases(items, subjects, partial(item_lines, application.artifacts), imports)
     import_job = FeedbackImportJob(items, item_usecases, application.artifacts)
     runner.register(FEEDBACK_IMPORT_KIND, import_job.run, limit=settings.max_running_builds)
     servicer = FeedbackServicer(

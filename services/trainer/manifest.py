@@ -209,7 +209,12 @@ class LocalCheckpoints:
         return await asyncio.to_thread(_verified_step, self.folder(training_job_id), step, config_digest)
 
     async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
-        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies."""
+        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies.
+
+        Raises:
+            ResourceExhausted: There is no room for it now.
+            FailedPrecondition: One does not, or the checkpoint belongs to another configuration.
+        """
         with full_disk_told():
             return await asyncio.to_thread(_restore, source, self.folder(training_job_id), config_digest)
 

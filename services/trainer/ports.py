@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Protocol
 
-from services.trainer.domain.attempt import Attempt, AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import PreflightRequest, RowsReport
@@ -23,11 +20,9 @@ class Registry(Protocol):
             NotFound: There is no such version.
             FailedPrecondition: The model cannot be trained, or the dataset has no train split.
         """
-        ...
 
     async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
         """Return the id and the cases of every test suite version that tests; what a loop drew to probe does not."""
-        ...
 
     async def register_weights(
         self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
@@ -36,7 +31,6 @@ class Registry(Protocol):
 
         Returns the version's id; a request_id gives it once.
         """
-        ...
 
 
 class RowsReader(Protocol):
@@ -50,110 +44,6 @@ class RowsReader(Protocol):
             Unavailable: The process broke down.
             ResourceExhausted: Too many ask at once.
         """
-        ...
-
-
-class TrainingStore(Protocol):
-    """Keeps what belongs to jobs besides their rows."""
-
-    async def add_inputs(self, training_job_id: str, inputs: TrainingInputs) -> TrainingInputs:
-        """Store the inputs of a job, or return those that are stored already."""
-        ...
-
-    async def delete_job(self, training_job_id: str) -> None:
-        """Remove all that is stored of a job; nothing happens when there is nothing."""
-        ...
-
-    async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
-        """Return the inputs that are stored, by job."""
-        ...
-
-    async def list_attempts(self, training_job_ids: Sequence[str]) -> Mapping[str, tuple[Attempt, ...]]:
-        """Return the attempts of each job, oldest first."""
-        ...
-
-    async def begin_attempt(self, training_job_id: str, epoch: int, *, checkpoint: Checkpoint | None) -> Attempt:
-        """Store a new attempt that goes on from `checkpoint`, or from step 0.
-
-        Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
-        ...
-
-    async def end_attempt(
-        self,
-        training_job_id: str,
-        attempt: int,
-        epoch: int,
-        *,
-        outcome: AttemptOutcome,
-        reason: str,
-        is_permanent: bool,
-    ) -> Attempt:
-        """Store how an attempt ended and return it; the first outcome stays.
-
-        Raises:
-            FailedPrecondition: The job was taken over since `epoch`.
-        """
-        ...
-
-    async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
-        """Store a report, and return it with only those points and checkpoints that are new: each has its event.
-
-        Of the checkpoints the newest `save_total_limit` stay, and the one with the best score.
-
-        Raises:
-            FailedPrecondition: The attempt has ended by another report, or is not of the job's epoch.
-        """
-        ...
-
-    async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
-        """Return the checkpoints, newest first, each with what was measured after its step."""
-        ...
-
-    async def delete_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
-        """Forget the checkpoints of these steps of a job."""
-        ...
-
-    async def list_curve_points(
-        self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
-    ) -> tuple[CurvePoint, ...]:
-        """Return up to `limit` points behind `after` by (step, metric), of one metric or, when it is empty, of all."""
-        ...
-
-
-class CheckpointFolders(Protocol):
-    """The checkpoints of jobs, as folders on this machine."""
-
-    def folder(self, training_job_id: str) -> Path:
-        """Return the place of a job's checkpoints."""
-        ...
-
-    async def remove(self, training_job_id: str) -> None:
-        """Remove a job's checkpoints from this machine."""
-        ...
-
-    async def newest(self, training_job_id: str, config_digest: str) -> tuple[Checkpoint | None, tuple[str, ...]]:
-        """Return the newest checkpoint whose every byte verifies, and a sentence for each that did not.
-
-        Those that did not are set aside; folders without a manifest are removed.
-        """
-        ...
-
-    async def of_step(self, training_job_id: str, step: int, config_digest: str) -> Checkpoint | None:
-        """Return the checkpoint of a step whose every byte verifies, or None."""
-        ...
-
-    async def restore(self, training_job_id: str, source: Path, config_digest: str) -> Checkpoint:
-        """Bring a checkpoint from elsewhere to the job's own, once every byte of it verifies; safe to repeat.
-
-        Raises:
-            ResourceExhausted: There is no room for it now.
-            FailedPrecondition: One does not, or the checkpoint belongs to another configuration.
-        """
-        ...
 
 
 class TrainingBackend(Protocol):
@@ -168,7 +58,6 @@ class TrainingBackend(Protocol):
 
     def wait_reason(self, training_job_id: str) -> str:
         """Return what the processes of a job wait for before they begin, as a sentence; empty when they do not."""
-        ...
 
     async def prepare(self, plan: AttemptPlan) -> AttemptPlan:
         """Write what an attempt begins with, and return its plan with the places of it; safe to repeat.
@@ -176,7 +65,6 @@ class TrainingBackend(Protocol):
         Raises:
             ResourceExhausted: There is no room for it now.
         """
-        ...
 
     async def run(self, plan: AttemptPlan) -> int:
         """Start the processes of a prepared plan; return the driver's exit code (negative: the signal) at its end.
@@ -187,12 +75,9 @@ class TrainingBackend(Protocol):
             ResourceExhausted: The processes took more memory than they may, and were ended.
             PreemptedError: They were taken away for others' sake.
         """
-        ...
 
     async def clear(self, training_job_id: str) -> int:
         """End every process that an earlier attempt at a job left behind, and say how many there were."""
-        ...
 
     async def remove(self, training_job_id: str) -> None:
         """Do the same, and remove the files of the job's attempts from this machine."""
-        ...

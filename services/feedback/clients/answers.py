@@ -13,8 +13,7 @@ from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc,
 from services.chassis.errors import NotFound
 from services.chassis.wire import from_message
 from services.feedback.convert.messages import message_from_proto, message_to_proto
-from services.feedback.domain.item import Outcome, Subject
-from services.feedback.ports.items import AnsweredCase, AnswersToJudge
+from services.feedback.domain.item import AnsweredCase, AnswersToJudge, Outcome, Subject
 
 _PAGE_SIZE = 1000
 _BATCH = 500
@@ -23,7 +22,7 @@ _NUM_SUITES = 4
 
 
 class GrpcTranscripts:
-    """Implements `ports.items.Transcripts`."""
+    """Implements `ports.Transcripts`."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
@@ -57,7 +56,7 @@ class GrpcTranscripts:
 
 
 class GrpcCaseDocuments:
-    """Implements `ports.items.CaseDocuments`; keeps the last suites, since versions never change."""
+    """Implements `ports.CaseDocuments`; keeps the last suites, since versions never change."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -93,7 +92,7 @@ class GrpcCaseDocuments:
 
 
 class GrpcJudge:
-    """Implements `ports.items.Judge`."""
+    """Implements `ports.Judge`."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)

@@ -8,7 +8,7 @@ from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
 from services.chassis.waiting import patiently
-from services.feedback.ports.items import Rollouts
+from services.feedback.domain.dataset_build import Rollouts
 from services.protocols.verdict import NOT_THE_MODELS
 
 _PEER = "the evaluator"
@@ -16,7 +16,7 @@ _PAGE_SIZE = 1000
 
 
 class GrpcRollouts:
-    """Implements `ports.items.RolloutSource`."""
+    """Implements `ports.RolloutSource`."""
 
     def __init__(self, evaluator: grpc.aio.Channel, test_runner: grpc.aio.Channel) -> None:
         self._evaluator = evaluator_service_pb2_grpc.EvaluatorServiceStub(evaluator)

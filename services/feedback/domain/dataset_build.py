@@ -165,3 +165,15 @@ def build_job_spec(spec: DatasetBuildSpec) -> dict[str, Any]:
 def build_of(job: Job) -> DatasetBuild:
     """Return the build that a job of kind `DATASET_BUILD_KIND` is."""
     return DatasetBuild(job, from_document(DatasetBuildSpec, job.spec["spec"]), BuildState.from_document(job.saved))
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """An evaluation of a run that asks each case `num_repeats` times."""
+
+    evaluation_id: str
+    profile_id: str
+    test_suite_version_id: str
+    prompt_size: str
+    num_repeats: int
+    is_finished: bool

@@ -222,3 +222,22 @@ def answer_digest(message: ChatMessage) -> str:
 def digest_of(value: Any) -> str:
     """Return a digest of plain JSON."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:32]
+
+
+@dataclass(frozen=True)
+class AnsweredCase:
+    """A transcript: what it is of, the model's answers in it, and whether the token limit ended the last one."""
+
+    subject: Subject
+    answers: tuple[ChatMessage, ...]
+    is_cut: bool = False
+
+
+@dataclass(frozen=True)
+class AnswersToJudge:
+    """Answers to one case, as messages; `is_cut` when the token limit ended the last one."""
+
+    profile_id: str
+    case_document: str
+    answers: tuple[ChatMessage, ...]
+    is_cut: bool = False

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import structlog
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, NotFound, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import waits_told
@@ -22,7 +23,9 @@ from services.feedback.jobs.record import LoopRecord, open_record
 from services.feedback.jobs.search import SettingsSearch
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import TrainingSteps
-from services.feedback.ports import Artifacts, LoopStore, Measures, Work
+from services.feedback.ports import Work
+from services.feedback.store.jobs import LoopStore
+from services.feedback.telemetry import FeedbackTelemetry
 
 _CANCEL_SECONDS = 10.0
 # A watcher never sees more than five seconds of silence.
@@ -41,9 +44,9 @@ class LoopJob:
         self,
         services: Services,
         store: LoopStore,
-        artifacts: Artifacts,
+        artifacts: ArtifactStore,
         *,
-        measures: Measures,
+        measures: FeedbackTelemetry,
         clock: Callable[[], float] = time.monotonic,
         beat_seconds: float = _BEAT_SECONDS,
     ) -> None:

@@ -13,7 +13,8 @@ from services.feedback.domain.loop import job_state, loop_of
 from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, ROUND_STEPS, STEP_EVENT, Round, Step, Stop
 from services.feedback.domain.rules import readings_in, spent_by
 from services.feedback.domain.work import WorkProgress
-from services.feedback.ports import LoopStore, Measures
+from services.feedback.store.jobs import LoopStore
+from services.feedback.telemetry import FeedbackTelemetry
 
 
 class LoopRecord:
@@ -27,7 +28,7 @@ class LoopRecord:
         self,
         context: JobContext,
         step_events: set[tuple[int, str, str]],
-        measures: Measures,
+        measures: FeedbackTelemetry,
         *,
         clock: Callable[[], float],
     ) -> None:
@@ -180,7 +181,7 @@ class LoopRecord:
 
 
 async def open_record(
-    context: JobContext, store: LoopStore, measures: Measures, *, clock: Callable[[], float]
+    context: JobContext, store: LoopStore, measures: FeedbackTelemetry, *, clock: Callable[[], float]
 ) -> LoopRecord:
     """Return the record as the last attempt left it; `clock` counts the seconds of the loop's work."""
     return LoopRecord(context, await store.told_steps(context.job.job_id), measures, clock=clock)

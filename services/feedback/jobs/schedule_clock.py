@@ -19,8 +19,8 @@ from services.feedback.domain.schedules.scheduled_run import (
     ended_run,
     run_due,
 )
-from services.feedback.ports import LoopStore
-from services.feedback.ports.schedules import ScheduledJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.store.jobs import LoopStore
+from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
 
 _TICK_SECONDS = 5.0
 _log = structlog.get_logger()
@@ -38,7 +38,7 @@ class ScheduleClock:
         self,
         schedules: ScheduleStore,
         runs: ScheduledRunStore,
-        jobs: ScheduledJobs,
+        jobs: ScheduledRunJobs,
         loops: LoopStore,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

@@ -27,8 +27,10 @@ from services.feedback.domain.work import TestOrder, WorkProgress
 from services.feedback.jobs.loop import cancel_work
 from services.feedback.jobs.steps import Services
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import LoopStore, Work
-from services.feedback.ports.schedules import LoopStarter, ScheduledRunStore, ScheduleStore
+from services.feedback.ports import Work
+from services.feedback.store.jobs import LoopStore
+from services.feedback.store.schedules import ScheduledRunStore, ScheduleStore
+from services.feedback.usecases.jobs import FeedbackUseCases
 from services.protocols.verdict import UNANSWERED
 
 _REGISTRY = "the registry"
@@ -49,7 +51,7 @@ class ScheduledRunJob:
         schedules: ScheduleStore,
         runs: ScheduledRunStore,
         loops: LoopStore,
-        starter: LoopStarter,
+        starter: FeedbackUseCases,
     ) -> None:
         self._services = services
         self._schedules = schedules

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.waiting import patiently
 from services.feedback.datasets.builder import probe_cases
 from services.feedback.domain.goals import RATES, readings_of
@@ -17,7 +18,7 @@ from services.feedback.domain.work import ProbeVerdict, Registration, TestOrder
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.trials import RunIds, Trial, Trials
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Artifacts, Evaluator, Exports, Registry, TestRunner, Trainer
+from services.feedback.ports import Evaluator, Exports, Registry, TestRunner, Trainer
 from services.protocols.profile import get_profile
 from services.protocols.suites import suite_text
 
@@ -39,7 +40,7 @@ class Services:
 class RoundSteps:
     """Carries out the steps of the round that a record is at, going on from what the record holds."""
 
-    def __init__(self, services: Services, artifacts: Artifacts, record: LoopRecord) -> None:
+    def __init__(self, services: Services, artifacts: ArtifactStore, record: LoopRecord) -> None:
         self._services = services
         self._artifacts = artifacts
         self._record = record
@@ -135,7 +136,7 @@ class RoundSteps:
         return suite_id
 
 
-async def stored_rows(artifacts: Artifacts, record: LoopRecord, name: str, content: bytes) -> Registration:
+async def stored_rows(artifacts: ArtifactStore, record: LoopRecord, name: str, content: bytes) -> Registration:
     """Store lines of JSON that a loop made, and return what registers them under a name."""
     artifact = await patiently(lambda: artifacts.put_bytes(content, _JSONL), "the artifact store")
     return Registration(name, artifact, f"loop:{record.loop_id}")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
 from services.feedback.datasets.pairs import build_pairs, pairs_of
@@ -19,14 +20,13 @@ from services.feedback.domain.work import ProbeVerdict, TrainingOrder, WorkProgr
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import Services, stored_rows
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Artifacts
 from services.protocols.profile import get_profile
 
 
 class TrainingSteps:
     """Carries out what was decided for the round that a record is at, going on from what the record holds."""
 
-    def __init__(self, services: Services, artifacts: Artifacts, record: LoopRecord) -> None:
+    def __init__(self, services: Services, artifacts: ArtifactStore, record: LoopRecord) -> None:
         self._services = services
         self._artifacts = artifacts
         self._record = record

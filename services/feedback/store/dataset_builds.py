@@ -15,7 +15,7 @@ from services.feedback.domain.dataset_build import (
 )
 
 
-class JobBuildStore(JobResource[DatasetBuild]):
+class BuildStore(JobResource[DatasetBuild]):
     """Keeps builds where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:

@@ -9,7 +9,7 @@ from services.chassis.jobs import Job, JobResource, JobStore
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, FeedbackImport, import_job_spec, import_of
 
 
-class JobImportStore(JobResource[FeedbackImport]):
+class ImportStore(JobResource[FeedbackImport]):
     """Keeps imports where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:

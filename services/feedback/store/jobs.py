@@ -16,7 +16,7 @@ from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loo
 from services.feedback.domain.rounds import STEP_EVENT, Step
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
-from services.feedback.ports import LoopAnswers
+from services.feedback.store.loop_answers import LoopAnswers
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGE = 100
@@ -24,7 +24,7 @@ _PAGE = 100
 _JUDGED = {str(Step.EVALUATE): str(Step.TEST), str(Step.PROBE_EVALUATE): str(Step.PROBE)}
 
 
-class JobLoopStore(JobResource[Loop]):
+class LoopStore(JobResource[Loop]):
     """Keeps loops where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore, answers: LoopAnswers) -> None:

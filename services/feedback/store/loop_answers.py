@@ -13,8 +13,8 @@ from services.feedback.store.tables import LOOP_ANSWERS
 
 
 @durable
-class SqlLoopAnswers:
-    """Implements `ports.LoopAnswers`: the first answer to a decision counts."""
+class LoopAnswers:
+    """What persons said to decisions, until the loop is deleted: the first answer to a decision counts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -19,18 +19,18 @@ from services.feedback.domain.schedules.scheduled_run import (
     MEASURED,
     NOT_BEGUN,
     SCHEDULED_RUN_KIND,
+    Decide,
     PeriodRuns,
     ScheduledRun,
     ScheduledRunOutcome,
     ScheduledRunReport,
 )
-from services.feedback.ports.schedules import Decide
 from services.feedback.store.tables import SCHEDULED_RUNS, SCHEDULES
 
 
 @durable
-class SqlScheduleStore:
-    """Implements `ports.schedules.ScheduleStore`."""
+class ScheduleStore:
+    """Schedules."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -94,8 +94,8 @@ class SqlScheduleStore:
 
 
 @durable
-class SqlScheduledRunStore:
-    """Implements `ports.schedules.ScheduledRunStore`; the schedule's row is the lock of its runs."""
+class ScheduledRunStore:
+    """Due times of schedules; one run of a schedule goes on at a time: the schedule's row is their lock."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -103,7 +103,15 @@ class SqlScheduledRunStore:
     async def add(
         self, schedule: Schedule, run_id: str, decide: Decide, since: datetime, next_due_time: datetime | None
     ) -> bool:
-        """Store the run of a due time and set the next one, in one step; False where it is late."""
+        """Store the run of a due time and set the next one, in one step; False where it is late.
+
+        Args:
+            schedule: As it was read.
+            run_id: The run's id; of a request that is sent again, it may be stored already.
+            decide: Makes the run; what it gets cannot change until it is stored.
+            since: When the period of the budget began.
+            next_due_time: None leaves the due times as they are: a person asked for the run.
+        """
         async with self._database.session() as session:
             current = await _schedule(session, schedule.schedule_id, is_locked=True)
             is_late = current is None or (next_due_time and current.next_due_time != schedule.next_due_time)
@@ -173,7 +181,7 @@ class SqlScheduledRunStore:
 
 
 class ScheduledRunJobs:
-    """Implements `ports.schedules.ScheduledJobs` where the service keeps its jobs."""
+    """The durable jobs that do the runs; a job has the id of its run."""
 
     def __init__(self, jobs: JobStore) -> None:
         self._jobs = jobs

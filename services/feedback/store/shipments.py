@@ -14,7 +14,7 @@ from services.feedback.domain.shipment import SHIPMENT_KIND, Shipment, ShipmentS
 _PREFIX = "shipment"
 
 
-class JobShipmentStore(JobResource[Shipment]):
+class ShipmentStore(JobResource[Shipment]):
     """Keeps shipments where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
-from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
-from services.feedback.ports.items import BuildRegistry, BuildStore, Rollouts, RolloutSource
+from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec, Rollouts
+from services.feedback.ports import Registry, RolloutSource
+from services.feedback.store.dataset_builds import BuildStore
 from services.feedback.usecases.jobs import profile_of
 
 
 class BuildUseCases:
     """Creates dataset builds."""
 
-    def __init__(self, store: BuildStore, registry: BuildRegistry, rollouts: RolloutSource) -> None:
+    def __init__(self, store: BuildStore, registry: Registry, rollouts: RolloutSource) -> None:
         self._store = store
         self._registry = registry
         self._rollouts = rollouts

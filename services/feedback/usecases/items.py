@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
@@ -15,9 +15,10 @@ from services.chassis.waiting import patiently
 from services.chassis.wire.paging import LAST_PLACE, checked_page_size, page_of, place_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
-from services.feedback.domain.item import Item, ItemFilter, Subject, digest_of
+from services.feedback.domain.item import AnswersToJudge, Item, ItemFilter, Subject, digest_of
 from services.feedback.domain.item_spec import FeedbackImport, ImportLine, ItemSpec, line_error
-from services.feedback.ports.items import AnswersToJudge, ImportStore, ItemFiles, ItemStore
+from services.feedback.store.feedback_imports import ImportStore
+from services.feedback.store.items import ItemStore
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile
@@ -39,11 +40,17 @@ class ItemPage:
 class ItemUseCases:
     """Stores, finds, withdraws, imports and exports feedback items."""
 
-    def __init__(self, store: ItemStore, subjects: Subjects, files: ItemFiles, imports: ImportStore) -> None:
+    def __init__(
+        self,
+        store: ItemStore,
+        subjects: Subjects,
+        lines: Callable[[Artifact], AsyncIterator[ImportLine]],
+        imports: ImportStore,
+    ) -> None:
         self._store = store
         self._imports = imports
         self._subjects = subjects
-        self._files = files
+        self._lines = lines
 
     async def create(self, request_id: str, spec: ItemSpec) -> Item:
         """Store an item and return it; the same request id returns the same item.
@@ -125,7 +132,7 @@ class ItemUseCases:
             InvalidArgument: A line is wrong; it is named.
             NotFound: There is no such file.
         """
-        async for batch in _grouped(self._files.lines(artifact)):
+        async for batch in _grouped(self._lines(artifact)):
             yield await patiently(partial(self._imported, batch, author), "another service")
 
     async def _imported(self, lines: Sequence[ImportLine], author: str) -> list[Item]:

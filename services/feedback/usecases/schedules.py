@@ -27,8 +27,9 @@ from services.feedback.domain.schedules.scheduled_run import (
     run_by_hand,
 )
 from services.feedback.domain.spec import check, prompt_size_of
-from services.feedback.ports import LoopStore, Registry
-from services.feedback.ports.schedules import ScheduledJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.ports import Registry
+from services.feedback.store.jobs import LoopStore
+from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
 from services.feedback.usecases.jobs import FeedbackUseCases, profile_of
 
 
@@ -47,7 +48,7 @@ class ScheduleParts:
 
     schedules: ScheduleStore
     runs: ScheduledRunStore
-    jobs: ScheduledJobs
+    jobs: ScheduledRunJobs
     loops: LoopStore
     registry: Registry
 

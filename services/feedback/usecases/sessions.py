@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.machine.caller import current_caller
 from services.feedback.datasets.session_cases import case_of_chat, profile_of_chat
 from services.feedback.domain.item import ChatMessage, FeedbackKind, ItemFilter, digest_of
 from services.feedback.domain.item_spec import Chat, ItemSpec, SessionSuiteSpec, masked_message
 from services.feedback.domain.work import Registration
-from services.feedback.ports import Artifacts, Registry
-from services.feedback.ports.items import ChatStore
+from services.feedback.ports import Registry
+from services.feedback.store.chats import ChatStore
 from services.feedback.usecases.items import ItemUseCases
 from services.protocols.cases import Case, CaseError, Scoring
 from services.protocols.suites import suite_text
@@ -34,7 +35,7 @@ class SessionSuites:
 class SessionSuiteUseCases:
     """Makes suites of recorded sessions."""
 
-    def __init__(self, chats: ChatStore, items: ItemUseCases, artifacts: Artifacts, registry: Registry) -> None:
+    def __init__(self, chats: ChatStore, items: ItemUseCases, artifacts: ArtifactStore, registry: Registry) -> None:
         self._chats = chats
         self._items = items
         self._artifacts = artifacts

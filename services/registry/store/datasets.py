@@ -16,7 +16,11 @@ class DatasetStore(VersionStore[DatasetVersionDraft, DatasetVersion]):
     _owner_field = "dataset_id"
 
     async def add_version(self, draft: DatasetVersionDraft) -> DatasetVersion:
-        """Give the draft the next number of its dataset, or return what its request_id was registered as."""
+        """Give the draft the next number of its dataset, or return what its request_id was registered as.
+
+        Raises:
+            AlreadyExists: The request_id was used with other words.
+        """
         async with self._database.session() as session:
             return (await self._add(session, draft))[0]
 

@@ -30,7 +30,11 @@ class ModelStore(VersionStore[ModelVersionDraft, ModelVersion]):
     _owner_field = "model_id"
 
     async def add_version(self, draft: ModelVersionDraft) -> ModelVersion:
-        """Give the draft the next number of its model, or return what its request_id was registered as."""
+        """Give the draft the next number of its model, or return what its request_id was registered as.
+
+        Raises:
+            AlreadyExists: The request_id was used with other words.
+        """
         async with self._database.session() as session:
             return (await self._add(session, draft))[0]
 

@@ -31,7 +31,11 @@ class TestSuiteStore(VersionStore[TestSuiteVersionDraft, TestSuiteVersion]):
     async def add_version(
         self, draft: TestSuiteVersionDraft, cases: Sequence[TestCase], *, version: int | None = None
     ) -> TestSuiteVersion:
-        """Store the suite under the next number, or under `version`."""
+        """Store the suite under the next number, or under `version`.
+
+        Raises:
+            AlreadyExists: The request_id was used with other words, or `version` is taken.
+        """
         async with self._database.session() as session:
             added, is_new = await self._add(session, draft, version)
             if is_new and cases:

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from services.chassis.artifacts import ArtifactStore
 from services.trainer.jobs.inputs import JobInputs
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.ports import CheckpointFolders, Registry, TrainingBackend, TrainingStore
+from services.trainer.manifest import LocalCheckpoints
+from services.trainer.ports import Registry, TrainingBackend
+from services.trainer.store.sql import TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 
@@ -18,7 +20,7 @@ class Adapters:
     store: TrainingStore
     registry: Registry
     backend: TrainingBackend
-    checkpoints: CheckpointFolders
+    checkpoints: LocalCheckpoints
     artifacts: ArtifactStore
     inputs: JobInputs
     live_attempts: LiveAttempts

@@ -11,7 +11,8 @@ from services.trainer.domain.fork import check_fork
 from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
-from services.trainer.ports import Registry, TrainingStore
+from services.trainer.ports import Registry
+from services.trainer.store.sql import TrainingStore
 
 
 class JobInputs:

@@ -19,8 +19,8 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import Checkpoint
 from services.trainer.domain.score import SCORE, best_step
-from services.trainer.manifest import MANIFEST
-from services.trainer.ports import CheckpointFolders, TrainingStore
+from services.trainer.manifest import MANIFEST, LocalCheckpoints
+from services.trainer.store.sql import TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 STORE = "the artifact store"
@@ -72,7 +72,7 @@ class KeptCheckpoints:
             await self._keep(checkpoint)
 
     async def restored(
-        self, folders: CheckpointFolders, config_digest: str, newest: Checkpoint | None
+        self, folders: LocalCheckpoints, config_digest: str, newest: Checkpoint | None
     ) -> Checkpoint | None:
         """Return the newest checkpoint: `newest`, which this machine has, or a kept one that is brought here.
 
@@ -85,7 +85,7 @@ class KeptCheckpoints:
                 return checkpoint
         return newest
 
-    async def of_step(self, folders: CheckpointFolders, config_digest: str, step: int) -> Checkpoint | None:
+    async def of_step(self, folders: LocalCheckpoints, config_digest: str, step: int) -> Checkpoint | None:
         """Return the checkpoint of a step, from this machine or a kept one that is brought here; None without one."""
         job_id = self._context.job.job_id
         if checkpoint := await folders.of_step(job_id, step, config_digest):
@@ -112,7 +112,7 @@ class KeptCheckpoints:
             "Look at the job's messages for what the artifact store says.",
         )
 
-    async def _brought(self, folders: CheckpointFolders, kept: KeptCheckpoint, config_digest: str) -> Checkpoint | None:
+    async def _brought(self, folders: LocalCheckpoints, kept: KeptCheckpoint, config_digest: str) -> Checkpoint | None:
         """Bring a kept checkpoint here; one that does not verify is dropped, with an event."""
         try:
             source = await patiently(partial(self._artifacts.local_path, kept.uri), STORE)

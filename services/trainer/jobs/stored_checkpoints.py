@@ -17,14 +17,14 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.kept_checkpoints import kept_checkpoints
-from services.trainer.manifest import MANIFEST, BadCheckpointError, files_of, place_for, write_fork
-from services.trainer.ports import CheckpointFolders, TrainingStore
+from services.trainer.manifest import MANIFEST, BadCheckpointError, LocalCheckpoints, files_of, place_for, write_fork
+from services.trainer.store.sql import TrainingStore
 
 
 class StoredCheckpoints:
     """What may be done with the checkpoints of a job besides going on from them."""
 
-    def __init__(self, store: TrainingStore, artifacts: ArtifactStore, folders: CheckpointFolders) -> None:
+    def __init__(self, store: TrainingStore, artifacts: ArtifactStore, folders: LocalCheckpoints) -> None:
         self._store = store
         self._artifacts = artifacts
         self._folders = folders

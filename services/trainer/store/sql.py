@@ -30,7 +30,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 @durable
-class SqlTrainingStore:
+class TrainingStore:
     """Keeps everything beside the jobs it belongs to, so that only a job's owner and its live attempt write."""
 
     def __init__(self, database: Database) -> None:
@@ -69,6 +69,9 @@ class SqlTrainingStore:
         """Store a new attempt that goes on from `checkpoint`, or from step 0.
 
         Attempts that had not ended are LOST; points and checkpoints above the start step are forgotten.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
         """
         numbers: list[int] = []
         return await repeated(self._begin)(training_job_id, epoch, checkpoint, numbers)
@@ -111,7 +114,11 @@ class SqlTrainingStore:
         reason: str,
         is_permanent: bool,
     ) -> Attempt:
-        """Store how an attempt ended and return it; the first outcome stays."""
+        """Store how an attempt ended and return it; the first outcome stays.
+
+        Raises:
+            FailedPrecondition: The job was taken over since `epoch`.
+        """
         async with self._database.session() as session:
             await fence(session, training_job_id, epoch)
             return await _end(session, training_job_id, attempt, (outcome, reason, is_permanent))
@@ -120,6 +127,9 @@ class SqlTrainingStore:
         """Store a report, and return it with only those points and checkpoints that are new: each has its event.
 
         Of the checkpoints the newest `save_total_limit` stay, and the one with the best score.
+
+        Raises:
+            FailedPrecondition: The attempt has ended by another report, or is not of the job's epoch.
         """
         job_id = report.training_job_id
         async with self._database.session() as session:

@@ -22,9 +22,9 @@ from services.feedback.domain.schedules.scheduled_run import (
     ScheduledRunReport,
 )
 from services.feedback.jobs.schedule_clock import ScheduleClock
-from services.feedback.store.jobs import MIGRATIONS, JobLoopStore
-from services.feedback.store.loop_answers import SqlLoopAnswers
-from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
+from services.feedback.store.jobs import MIGRATIONS, LoopStore
+from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
 from tests.contract.conftest import OpenDatabase
 
 START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -64,8 +64,8 @@ class Plant:
 
     def __post_init__(self) -> None:
         self.jobs = SqlJobStore(self.database)
-        self.schedules, self.runs = SqlScheduleStore(self.database), SqlScheduledRunStore(self.database)
-        self.loops = JobLoopStore(self.jobs, SqlLoopAnswers(self.database))
+        self.schedules, self.runs = ScheduleStore(self.database), ScheduledRunStore(self.database)
+        self.loops = LoopStore(self.jobs, LoopAnswers(self.database))
 
     def process(self, jobs: Any = None) -> ScheduleClock:
         """Return a clock as another process has it."""

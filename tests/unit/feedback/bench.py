@@ -28,8 +28,8 @@ from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
-from services.feedback.store.jobs import JobLoopStore
-from services.feedback.store.shipments import JobShipmentStore
+from services.feedback.store.jobs import LoopStore
+from services.feedback.store.shipments import ShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World
@@ -65,7 +65,7 @@ class MemoryAnswers(dict[tuple[str, int], DecisionChange]):
             del self[key]
 
 
-class MemoryLoopStore(JobLoopStore):
+class MemoryLoopStore(LoopStore):
     """Loops that end with the test; `jobs` is what a runner works on."""
 
     def __init__(self) -> None:
@@ -130,7 +130,7 @@ class Bench:
 
     @property
     def usecases(self) -> FeedbackUseCases:
-        return FeedbackUseCases(self.store, self.services.registry, JobShipmentStore(self.store.jobs))
+        return FeedbackUseCases(self.store, self.services.registry, ShipmentStore(self.store.jobs))
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

@@ -15,13 +15,21 @@ from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from services.chassis.jobs import JobState
 from services.chassis.machine.caller import current_caller
 from services.chassis.wire.paging import token_of
+from services.feedback.convert import item_lines
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
-from services.feedback.domain.item import FeedbackKind, Item, ItemFilter, Opinion, Outcome, Rating, RatingScale
+from services.feedback.domain.item import (
+    AnswersToJudge,
+    FeedbackKind,
+    Item,
+    ItemFilter,
+    Opinion,
+    Outcome,
+    Rating,
+    RatingScale,
+)
 from services.feedback.domain.item_spec import Preference
-from services.feedback.files import json_lines
-from services.feedback.ports.items import AnswersToJudge
-from services.feedback.store.items import SqlItemStore
+from services.feedback.store.items import ItemStore
 from services.feedback.usecases import items
 from services.protocols.cases import case_to_document
 from tests.unit.feedback_items.world import CASES, ItemBench, bench_in, chat, said, spec_of, thumbs
@@ -261,10 +269,10 @@ async def test_of_a_file_with_a_wrong_line_nothing_is_stored_and_the_line_is_nam
     assert await bench.store.count(ItemFilter()) == 0
 
 
-class Stuck(SqlItemStore):
+class Stuck(ItemStore):
     """A store that takes one batch, and then no more."""
 
-    def __init__(self, store: SqlItemStore) -> None:
+    def __init__(self, store: ItemStore) -> None:
         self.num_batches, self.is_stuck, self._store = 0, asyncio.Event(), store
 
     async def known(self, feedback_item_ids: Collection[str]) -> set[str]:
@@ -303,7 +311,7 @@ async def test_an_import_that_is_killed_between_two_batches_goes_on_and_stores_e
 async def test_a_line_without_an_end_is_refused_by_its_beginning(
     bench: ItemBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(json_lines, "_MAX_LINE_BYTES", 100)
+    monkeypatch.setattr(item_lines, "_MAX_LINE_BYTES", 100)
     content = b"\n" + b" " * 99 + b"{" * 1000
     with pytest.raises(InvalidArgument, match="Line 2: It has more than 100 bytes"):
         await bench.checked(content)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,22 @@ from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import NotFound
 from services.chassis.jobs import JobRunner
-from services.feedback.domain.item import ChatMessage, Item, Outcome, Rating, RatingScale, Subject
+from services.feedback.convert.item_lines import item_lines
+from services.feedback.domain.item import (
+    AnsweredCase,
+    AnswersToJudge,
+    ChatMessage,
+    Item,
+    Outcome,
+    Rating,
+    RatingScale,
+    Subject,
+)
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, Chat, FeedbackImport, ItemSpec
-from services.feedback.files.json_lines import JsonLines
 from services.feedback.jobs.items.feedback_import import FeedbackImportJob
-from services.feedback.ports.items import AnsweredCase, AnswersToJudge, ItemStore
-from services.feedback.store.chats import SqlChatStore
-from services.feedback.store.feedback_imports import JobImportStore
-from services.feedback.store.items import SqlItemStore
+from services.feedback.store.chats import ChatStore
+from services.feedback.store.feedback_imports import ImportStore
+from services.feedback.store.items import ItemStore
 from services.feedback.store.jobs import MIGRATIONS
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.items import ItemUseCases
@@ -115,12 +124,12 @@ class ItemBench:
     """The use cases over SQLite and a world in memory."""
 
     def __init__(self, database: Database, artifacts: ArtifactStore, world: FakeWorld | None = None) -> None:
-        self.world, self.store, self.artifacts = world or FakeWorld(), SqlItemStore(database), artifacts
-        self.chats = ChatUseCases(SqlChatStore(database))
-        subjects = Subjects(SqlChatStore(database), self.world, self.world, self.world)
+        self.world, self.store, self.artifacts = world or FakeWorld(), ItemStore(database), artifacts
+        self.chats = ChatUseCases(ChatStore(database))
+        subjects = Subjects(ChatStore(database), self.world, self.world, self.world)
         self.jobs = MemoryJobStore()
-        self.imports = JobImportStore(self.jobs)
-        self.usecases = ItemUseCases(self.store, subjects, JsonLines(artifacts), self.imports)
+        self.imports = ImportStore(self.jobs)
+        self.usecases = ItemUseCases(self.store, subjects, partial(item_lines, artifacts), self.imports)
 
     async def corrected(self, transcript_id: str, request_id: str = "", **more: Any) -> Item:
         """Correct a transcript by the right answer."""

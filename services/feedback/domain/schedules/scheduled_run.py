@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 from services.chassis.jobs import Job, JobState, Json
 from services.chassis.machine.caller import DEFAULT_WORKSPACE
@@ -218,3 +218,7 @@ def with_change(report: ScheduledRunReport, baseline: ScheduledRun, metric: str,
         change_high=change.high,
         has_drifted=change.low > 0 or change.high < 0,
     )
+
+
+Decide: TypeAlias = Callable[[PeriodRuns], ScheduledRun]
+"""Returns a due time's run as it begins or ends, by the others of its period."""

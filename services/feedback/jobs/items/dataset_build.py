@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import BinaryIO
 
-from services.chassis.artifacts import Artifact
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
@@ -24,7 +24,8 @@ from services.feedback.domain.dataset_build import BuildState, DatasetBuildPhase
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.waiting import uninterrupted
-from services.feedback.ports.items import DatasetFiles, DatasetRegistry, ItemStore, RolloutSource
+from services.feedback.ports import Registry, RolloutSource
+from services.feedback.store.items import ItemStore
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 
@@ -40,9 +41,7 @@ class DatasetBuildJob:
     killed anywhere registers one version.
     """
 
-    def __init__(
-        self, items: ItemStore, registry: DatasetRegistry, files: DatasetFiles, rollouts: RolloutSource
-    ) -> None:
+    def __init__(self, items: ItemStore, registry: Registry, files: ArtifactStore, rollouts: RolloutSource) -> None:
         self._items = items
         self._rollouts = rollouts
         self._registry = registry

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from services.chassis.artifacts import ArtifactStore
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.feedback.domain.item import Item
 from services.feedback.domain.item_spec import CheckedFile, FeedbackImport, FeedbackImportPhase, import_of
-from services.feedback.ports.items import DatasetFiles, ItemLines, ItemStore
+from services.feedback.store.items import ItemStore
+from services.feedback.usecases.items import ItemUseCases
 
 _ITEMS = TypeAdapter(list[Item])
 
@@ -24,7 +26,7 @@ class FeedbackImportJob:
     that was killed anywhere goes on, and stores each of them once.
     """
 
-    def __init__(self, items: ItemStore, lines: ItemLines, files: DatasetFiles) -> None:
+    def __init__(self, items: ItemStore, lines: ItemUseCases, files: ArtifactStore) -> None:
         self._items = items
         self._lines = lines
         self._files = files

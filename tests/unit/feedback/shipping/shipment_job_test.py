@@ -22,8 +22,8 @@ from services.feedback.domain.work import WorkState
 from services.feedback.jobs.shipping.record import ShipmentRecord
 from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
-from services.feedback.store.jobs import JobLoopStore
-from services.feedback.store.shipments import JobShipmentStore
+from services.feedback.store.jobs import LoopStore
+from services.feedback.store.shipments import ShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
@@ -43,9 +43,9 @@ class Bench:
 
     def __init__(self, fault: str = "") -> None:
         self.world, self.jobs = ShippingWorld(fault), MemoryJobStore()
-        self.store = JobShipmentStore(self.jobs)
+        self.store = ShipmentStore(self.jobs)
         registry: Any = self.world.registry
-        self.usecases = FeedbackUseCases(JobLoopStore(self.jobs, MemoryAnswers()), registry, self.store)
+        self.usecases = FeedbackUseCases(LoopStore(self.jobs, MemoryAnswers()), registry, self.store)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

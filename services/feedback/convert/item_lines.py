@@ -20,27 +20,21 @@ _MAX_LINE_BYTES = 8 * 1024 * 1024
 _BLOCK_BYTES = 1024 * 1024
 
 
-class JsonLines:
-    """Implements `ports.items.ItemFiles` over the artifacts of the gateway."""
+async def item_lines(artifacts: ArtifactStore, artifact: Artifact) -> AsyncIterator[ImportLine]:
+    """Yield what each line of a file holds that is not blank, reading a mebibyte, or one line, at a time.
 
-    def __init__(self, artifacts: ArtifactStore) -> None:
-        self._artifacts = artifacts
-
-    async def lines(self, artifact: Artifact) -> AsyncIterator[ImportLine]:
-        """Yield what each line of a file holds that is not blank, reading a mebibyte, or one line, at a time.
-
-        Raises:
-            InvalidArgument: A line is no item or too long; it is named.
-            NotFound: There is no such file.
-        """
-        await self._artifacts.verify(artifact.uri, artifact.digest)
-        number = 0
-        with await self._artifacts.open_reader(artifact.uri) as file:
-            while lines := await asyncio.to_thread(_next_lines, file):
-                for line in lines:
-                    number += 1
-                    if line.strip():
-                        yield import_line(number, line)
+    Raises:
+        InvalidArgument: A line is no item or too long; it is named.
+        NotFound: There is no such file.
+    """
+    await artifacts.verify(artifact.uri, artifact.digest)
+    number = 0
+    with await artifacts.open_reader(artifact.uri) as file:
+        while lines := await asyncio.to_thread(_next_lines, file):
+            for line in lines:
+                number += 1
+                if line.strip():
+                    yield import_line(number, line)
 
 
 def _next_lines(file: BinaryIO) -> list[bytes]:

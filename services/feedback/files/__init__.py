@@ -1,1 +1,0 @@
-"""Files of feedback items, one adapter per form."""
