@@ -19,7 +19,6 @@ from services.feedback.clients.rollouts import GrpcRollouts
 from services.feedback.clients.test_runner import GrpcTestRunner
 from services.feedback.clients.trainer import GrpcTrainer
 from services.feedback.clients.verdicts import GrpcVerdicts
-from services.feedback.convert.item_lines import item_lines
 from services.feedback.domain.dataset_build import DATASET_BUILD_KIND
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND
 from services.feedback.domain.loop import LOOP_KIND
@@ -39,6 +38,7 @@ from services.feedback.settings import FeedbackSettings
 from services.feedback.store.chats import ChatStore, Retention
 from services.feedback.store.dataset_builds import BuildStore
 from services.feedback.store.feedback_imports import ImportStore
+from services.feedback.store.item_lines import item_lines
 from services.feedback.store.items import ItemStore
 from services.feedback.store.jobs import MIGRATIONS, LoopStore
 from services.feedback.store.loop_answers import LoopAnswers

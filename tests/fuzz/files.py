@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from services.chassis.errors import InvalidArgument
-from services.feedback.convert.item_lines import import_line
+from services.feedback.store.item_lines import import_line
 from services.lm.conversion.header import read_header
 from services.lm.errors import LmError
 from services.protocols.cases import case_to_document

@@ -15,7 +15,6 @@ from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidAr
 from services.chassis.jobs import JobState
 from services.chassis.machine.caller import current_caller
 from services.chassis.wire.paging import token_of
-from services.feedback.convert import item_lines
 from services.feedback.convert.items import line_of
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import (
@@ -29,6 +28,7 @@ from services.feedback.domain.item import (
     RatingScale,
 )
 from services.feedback.domain.item_spec import Preference
+from services.feedback.store import item_lines
 from services.feedback.store.items import ItemStore
 from services.feedback.usecases import items
 from services.protocols.cases import case_to_document

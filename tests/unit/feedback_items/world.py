@@ -14,7 +14,6 @@ from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.errors import NotFound
 from services.chassis.jobs import JobRunner
-from services.feedback.convert.item_lines import item_lines
 from services.feedback.domain.item import (
     AnsweredCase,
     AnswersToJudge,
@@ -29,6 +28,7 @@ from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, Chat, Feedb
 from services.feedback.jobs.items.feedback_import import FeedbackImportJob
 from services.feedback.store.chats import ChatStore
 from services.feedback.store.feedback_imports import ImportStore
+from services.feedback.store.item_lines import item_lines
 from services.feedback.store.items import ItemStore
 from services.feedback.store.jobs import MIGRATIONS
 from services.feedback.usecases.chats import ChatUseCases
