@@ -9,7 +9,3 @@ down_revision = "0007_windows"
 
 def upgrade() -> None:
     op.add_column("test_runs", sa.Column("helped_seconds", sa.JSON, nullable=False, server_default="{}"))
-
-
-def downgrade() -> None:
-    op.drop_column("test_runs", "helped_seconds")
