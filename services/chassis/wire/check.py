@@ -105,13 +105,18 @@ def _enum_check(field: AnyField) -> _Check:
     return check_enum
 
 
+def _plain(number: float) -> str:
+    """Return a number as people write it: a whole one with all of its digits, up to those that no double keeps."""
+    return str(int(number)) if abs(number) < 2**53 and number == int(number) else f"{number:g}"
+
+
 def _number_check(field: AnyField) -> _Check:
     rules, default = rules_of(field), default_of(field)
     least = rules.minimum if rules.HasField("minimum") else -math.inf
     most = rules.maximum if rules.HasField("maximum") else math.inf
-    bounds = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
+    bounds = f"at least {_plain(least)}" if most == math.inf else f"between {_plain(least)} and {_plain(most)}"
     unit = f" {rules.unit}" if rules.unit else ""
-    unset = ", or leave it out." if field.has_presence else f", or 0 for the default of {default:g}."
+    unset = ", or leave it out." if field.has_presence else f", or 0 for the default of {_plain(default)}."
     next_step = f"Give a value {bounds}{unit}" + ("." if rules.required else unset)
 
     def check_number(value: float, place: str, refuses_unset: bool) -> None:
@@ -119,7 +124,9 @@ def _number_check(field: AnyField) -> _Check:
             if rules.required and refuses_unset:
                 _refuse_unset(place)
         elif not (math.isfinite(value) and least <= value <= most):
-            raise InvalidArgument(f"The field {place} is {value:g}, which is not {bounds}.", next_step, field=place)
+            raise InvalidArgument(
+                f"The field {place} is {_plain(value)}, which is not {bounds}.", next_step, field=place
+            )
 
     return check_number
 

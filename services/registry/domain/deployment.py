@@ -200,18 +200,41 @@ def chosen_backend(
     fitting = [backend for backend in _PREFERENCE if kind in _KINDS[backend]]
     if asked is DeploymentBackend.UNSPECIFIED:
         asked = next((backend for backend in fitting if backend in available), asked)
-    if asked not in fitting:
-        others = ", ".join(backend.value.upper() for backend in fitting) or "nothing"
+    fit = " or ".join(_WORDS[backend] for backend in fitting) or "nothing"
+    if asked is DeploymentBackend.UNSPECIFIED:
         raise FailedPrecondition(
-            f"{asked.value.upper()} cannot serve a version of kind {kind.value}; {others} can.",
-            "Choose that, or export the version first: `drillyard models export VERSION --as gguf:Q8_0`.",
+            f"Nothing here can serve a version of kind {kind.value}; {fit} can.", _EXPORT, field="spec.backend"
+        )
+    if asked not in fitting:
+        raise FailedPrecondition(
+            f"The backend {asked.value} cannot serve a version of kind {kind.value}; {fit} can.",
+            f"Leave the backend open, or name one of {', '.join(fitting)}." if fitting else _EXPORT,
             field="spec.backend",
         )
     if asked not in available:
         raise FailedPrecondition(
-            f"{asked.value.upper()} is not there.", _HOW_TO_GET[asked.value.split("_")[0]], field="spec.backend"
+            f"This installation has no {_WORDS[asked].removeprefix('a ')}.",
+            _HOW_TO_GET[asked.value.split("_")[0]],
+            field="spec.backend",
         )
     return asked
+
+
+def check_settings(spec: DeploymentSpec, backend: DeploymentBackend) -> None:
+    """Raise InvalidArgument when a backend leaves a setting unused that was asked for."""
+    asked = {
+        "image": spec.image,
+        "num_gpus": spec.num_gpus,
+        "num_replicas": spec.num_replicas > 1,
+        "num_ctx": spec.num_ctx and backend is DeploymentBackend.WORKER,
+    }
+    unused = next((name for name, is_set in asked.items() if is_set), "")
+    if unused and not backend.value.startswith("kubernetes"):
+        raise InvalidArgument(
+            f"{_WORDS[backend][0].upper()}{_WORDS[backend][1:]} has no use for {unused}.",
+            "Leave it out, or name a backend that takes it.",
+            field=f"spec.{unused}",
+        )
 
 
 def check_same_spec(known: DeploymentSpec, spec: DeploymentSpec) -> None:
@@ -257,6 +280,13 @@ _KINDS = {
 }
 # What the installation has: the cluster, else llama.cpp's server, else a worker.
 _PREFERENCE = tuple(_KINDS)
+_WORDS = {
+    DeploymentBackend.KUBERNETES_VLLM: "vLLM in the cluster",
+    DeploymentBackend.KUBERNETES_LLAMA_SERVER: "llama.cpp's server in the cluster",
+    DeploymentBackend.LLAMA_SERVER: "llama.cpp's server",
+    DeploymentBackend.WORKER: "a worker of test-runner",
+}
+_EXPORT = "Write a form that can be served: `drillyard models export VERSION --as gguf:Q8_0`."
 _HOW_TO_GET = {
     "llama": "Put llama.cpp's llama-server on the registry's PATH, or name its command in REGISTRY_LLAMA_SERVER.",
     "kubernetes": "Set REGISTRY_KUBERNETES_NAMESPACE, or deployments.enabled of the chart.",

@@ -96,7 +96,7 @@ class FileRequests:
         except BrokenConnectionError as error:
             self._place = self._url
             words = str(error).rstrip(".")
-            raise PassingFailure(f"{self._file.host} does not answer to the end: {words}.") from error
+            raise PassingFailure(f"{self._file.host} does not answer, or breaks off: {words}.") from error
         raise FailedPrecondition(f"{self._file.host} redirects in a circle.", "Give the final address of the file.")
 
     def _redirected(self, place: httpx2.URL, location: str) -> httpx2.URL:

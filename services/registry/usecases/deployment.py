@@ -16,6 +16,7 @@ from services.registry.domain.deployment import (
     DeploymentStatus,
     DeploymentTest,
     check_alias_id,
+    check_settings,
     chosen_backend,
 )
 from services.registry.domain.identifiers import check_request_id, plain_id
@@ -56,7 +57,7 @@ class DeploymentUseCases:
 
         Raises:
             NotFound: There is no such version or suite.
-            InvalidArgument: It names a suite, and asks for no test.
+            InvalidArgument: It names a suite and asks for no test, or what serves it has no use for a setting.
             FailedPrecondition: Nothing that is there can serve it so.
             AlreadyExists: The request_id was used with another spec.
         """
@@ -65,6 +66,7 @@ class DeploymentUseCases:
         suite = await self._suite(spec, version)
         spec = replace(spec, model_version_id=version.version_id, test_suite_version_id=suite)
         backend = chosen_backend(version.kind, spec.backend, self._backends)
+        check_settings(spec, backend)
         deployment = await self._store.add(request_id, spec, backend)
         self._wake()
         return deployment
@@ -150,8 +152,9 @@ class AliasUseCases:
         return await self._store.set(move, expected_revision)
 
     async def get(self, alias_id: str) -> Alias:
-        """Return one alias, or raise NotFound."""
-        return await self._store.get(plain_id(alias_id))
+        """Return one alias, or raise NotFound, or InvalidArgument for what can be none."""
+        check_alias_id(alias_id)
+        return await self._store.get(alias_id)
 
     async def list(self, page: PageRequest) -> Page[Alias]:
         """Return aliases by id."""

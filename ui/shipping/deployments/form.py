@@ -111,8 +111,8 @@ def deployment_form() -> tuple[DeploymentForm, Buttons]:
         )
         suite = gr.Dropdown([], label="Suite that decides", elem_id="promotion-suite")
         with gr.Accordion("What decides", open=False, elem_id="promotion-decides"):
-            minimum = _share("Share of cases that must conform", 0.0, "promotion-minimum-rate")
-            margin = _share("Loss against the champion that may be chance", 0.1, "promotion-margin")
+            minimum = _share("Least that must conform", 0.0, "promotion-minimum-rate")
+            margin = _share("Loss that may be chance", 0.1, "promotion-margin")
             served.add("backend")
         promote = gr.Button("Promote", variant="primary", elem_id="promotion-start")
         with gr.Accordion("Only deploy", open=False, elem_id="deployment-settings"):

@@ -8,6 +8,7 @@ when the hub does not answer; or `problem` and `next_step`.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from typing import Any
 
@@ -24,6 +25,8 @@ from huggingface_hub.errors import (
 
 _TIMEOUT_SECONDS = 30.0
 _FIRST_SERVER_STATUS = 500
+# Says nothing that its words do not.
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 
 
 def listed(repository: str, revision: str, hub: str) -> dict[str, Any]:
@@ -33,7 +36,7 @@ def listed(repository: str, revision: str, hub: str) -> dict[str, Any]:
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         return _explained(error, repository, revision, hub)
     except (httpx2.TransportError, OSError) as error:
-        return {"away": f"{hub} does not answer ({str(error) or type(error).__name__})."}
+        return {"away": f"{hub} does not answer ({_ERRNO.sub('', str(error)) or type(error).__name__})."}
 
 
 def _list(repository: str, revision: str, hub: str) -> dict[str, Any]:
