@@ -24,8 +24,8 @@ ModelArgument = Annotated[str, typer.Argument(help="A model version, or a model 
 AliasArgument = Annotated[str, typer.Argument(help="Such as smollm2:champion.")]
 _NAMES = {"deployment_id": "deployment", "shadow_model_version_id": "shadow", "evaluation_ids": "evaluation"}
 Settings: TypeAlias = Annotated[Document, FieldOptions(SetAliasRequest, ("alias_id", "model_version_id"), _NAMES)]
-_CLUSTER = ("image", "num_replicas", "num_gpus")
-Backend: TypeAlias = Annotated[Document, FieldOptions(DeploymentSpec, ("model_version_id", "num_ctx", *_CLUSTER))]
+_OTHERS = tuple(field.name for field in DeploymentSpec.DESCRIPTOR.fields if field.name != "backend")
+Backend: TypeAlias = Annotated[Document, FieldOptions(DeploymentSpec, _OTHERS)]
 
 
 @dataclass(frozen=True)

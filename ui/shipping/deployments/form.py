@@ -116,14 +116,18 @@ def deployment_form() -> tuple[DeploymentForm, Buttons]:
             served.add("backend")
         promote = gr.Button("Promote", variant="primary", elem_id="promotion-start")
         with gr.Accordion("Only deploy", open=False, elem_id="deployment-settings"):
-            for name in ("backend", "num_ctx", "test_suite_version_id"):
-                settings.add(name)
+            settings.add("backend")
+            settings.add("num_ctx")
+            # Where an error that names the suite is shown.
+            settings.add("test_suite_version_id", elem_id="deployment-suite")
             settings.add("minimum_rate", "without_test")
             settings.add(*_CLUSTER)
             deploy = gr.Button("Deploy", elem_id="promotion-deploy")
         with gr.Accordion("Point the alias by hand", open=False, elem_id="alias-by-hand"):
-            answers = _optional("Answered by", "A deployment; empty for test-runner's workers.", "alias-deployment-id")
-            shadow = _optional("Shadow", "Gets a copy of each request, unseen.", "alias-shadow-model-version-id")
+            answers = _optional(
+                "Answered by", "A deployment; empty for test-runner's workers.", "promotion-deployment-id"
+            )
+            shadow = _optional("Shadow", "Gets a copy of each request, unseen.", "promotion-shadow-model-version-id")
             point = gr.Button("Point without a test", elem_id="alias-point")
     form = DeploymentForm(model, alias, suite, minimum, margin, served, settings, answers, shadow)
     return form, Buttons(promote, deploy, point)

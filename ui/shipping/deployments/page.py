@@ -101,7 +101,7 @@ class _Page:
             request.expected_revision = (await find_alias(self._cache.clients, request.alias_id)).revision
             alias = (await self._cache.clients.registry.SetAlias(request)).alias
         except ServiceError as error:
-            return notice(error, "alias")
+            return notice(error, "promotion")
         self._cache.forget()
         return done_notice(f"{alias.alias_id} is {alias.model_version_id}.", "Nothing was tested.", tone="warn")
 

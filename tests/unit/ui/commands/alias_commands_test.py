@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from ui.cli.__main__ import app
 from ui.cli.connection import GatewayError
+from ui.shipping.deployments.routes import PromotionBody
 
 CURRENT = {
     "model_version_id": "tiny@2",
@@ -81,7 +82,10 @@ def test_an_alias_is_set_with_its_evidence_and_promoted_by_a_named_backend(gatew
     names = {"deployment_id": "d-1", "shadow_model_version_id": "tiny@1", "evaluation_ids": ["eval-2"]}
     assert gateway.sent == [("/aliases/tiny:new", {"model_version_id": "tiny@2", "expected_revision": 0, **names})]
     run("promote", "tiny@2", "--alias", "tiny:new", "--backend", "worker")
+    assert set(gateway.sent[-1][1]) <= set(PromotionBody.model_fields), "what the route takes"
     assert gateway.sent[-1][1]["backend"] == "DEPLOYMENT_BACKEND_WORKER"
+    wrong = CliRunner().invoke(app, ["promote", "tiny@2", "--alias", "tiny:new", "--without-test"])
+    assert wrong.exit_code == 2, "a setting of a deployment alone"
 
 
 def test_a_deployment_is_followed_to_its_end(gateway: Gateway) -> None:

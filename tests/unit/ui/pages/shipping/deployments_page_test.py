@@ -131,6 +131,8 @@ async def test_a_version_is_deployed_with_the_settings_of_the_form(page: _Page, 
     values |= {fields["backend"]: "DEPLOYMENT_BACKEND_KUBERNETES_VLLM"}
     assert 'data-blames="deployment-backend"' in await page.deploy(values)
     assert "No version is chosen." in await page.deploy(filled(page._form))
+    settings = {field.name for field in pb.DeploymentSpec.DESCRIPTOR.fields} - {"model_version_id"}
+    assert settings == set(fields), "what REST and the command take, the page takes too"
     assert ALIAS in await page.delete(click("d-1"))
 
 
