@@ -212,11 +212,8 @@ def chosen_backend(
             field="spec.backend",
         )
     if asked not in available:
-        raise FailedPrecondition(
-            f"This installation has no {_WORDS[asked].removeprefix('a ')}.",
-            _HOW_TO_GET[asked.value.split("_")[0]],
-            field="spec.backend",
-        )
+        problem = f"This installation has no {_WORDS[asked]}."
+        raise FailedPrecondition(problem, _HOW_TO_GET[asked.value.split("_")[0]], field="spec.backend")
     return asked
 
 
@@ -230,11 +227,8 @@ def check_settings(spec: DeploymentSpec, backend: DeploymentBackend) -> None:
     }
     unused = next((name for name, is_set in asked.items() if is_set), "")
     if unused and not backend.value.startswith("kubernetes"):
-        raise InvalidArgument(
-            f"{_WORDS[backend][0].upper()}{_WORDS[backend][1:]} has no use for {unused}.",
-            "Leave it out, or name a backend that takes it.",
-            field=f"spec.{unused}",
-        )
+        problem = f"{_WORDS[backend][0].upper()}{_WORDS[backend][1:]} has no use for {unused}."
+        raise InvalidArgument(problem, "Leave it out, or name a backend that takes it.", field=f"spec.{unused}")
 
 
 def check_same_spec(known: DeploymentSpec, spec: DeploymentSpec) -> None:
