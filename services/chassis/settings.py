@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 from urllib.parse import quote, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
@@ -127,8 +127,10 @@ class ServiceSettings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore")
+    shown: ClassVar[tuple[str, ...]] = ()
+    """What the page Settings shows of it: which hosts are asked, and where secrets are."""
 
-    data_dir: Path = Path("data")
+    data_dir: Path = Field(default=Path("data"), description="Has a folder for each service.")
     token_file: Path | None = Field(
         default=None, description="Has the secret of calls between services; none: not asked."
     )

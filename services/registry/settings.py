@@ -14,6 +14,7 @@ class RegistrySettings(ServiceSettings):
     """Read from `REGISTRY_…`."""
 
     model_config = SettingsConfigDict(env_prefix="REGISTRY_", frozen=True, extra="ignore")
+    shown = ("source_hosts", "secret_hosts", "secrets_dir", "kubernetes_namespace")
 
     import_roots: tuple[Path, ...] = Field(
         default=(), description="Folders below which models may be imported, as a JSON list; empty for anywhere."

@@ -12,6 +12,7 @@ class TestRunnerSettings(ServiceSettings):
     """Environment variables with the prefix `TEST_RUNNER_`."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", env_prefix="TEST_RUNNER_")
+    shown = ("endpoint_hosts", "endpoint_key_hosts", "secrets_dir", "deployment_namespace")
 
     registry_address: str = Field(default="127.0.0.1:50051", min_length=1)
     window_size: int = Field(default=65, ge=1, le=1000, description="Cases that are generated and stored together.")

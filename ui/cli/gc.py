@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Annotated
 
 import typer
@@ -10,6 +9,7 @@ import typer
 from ui.cli.connection import Document
 from ui.cli.options import Common
 from ui.cli.output import connected, print_table, show
+from ui.gateway.storage.sums import garbage_sums
 from ui.shared.words import size_text
 
 
@@ -25,15 +25,10 @@ def gc(
 
 def print_garbage(garbage: list[Document], *, dry_run: bool) -> None:
     """Print what has gone, or would, summed by what it is and why, and the room that it takes."""
-    sums: dict[tuple[str, str, str], list[int]] = defaultdict(list)
-    for item in garbage:
-        sums[item["service"], item["kind"], item["reason"]].append(int(item["size_bytes"]))
-    rows = [
-        (service, kind, len(sizes), size_text(sum(sizes)), reason)
-        for (service, kind, reason), sizes in sorted(sums.items())
-    ]
+    sums = garbage_sums(garbage)
+    rows = [(service, kind, number, size_text(size), reason) for service, kind, number, size, reason in sums]
     columns = ("service", "what", "number", "size", "reason")
     print_table("", columns, rows, empty="There is nothing to remove.")
     if rows:
-        total = size_text(sum(map(sum, sums.values())))
+        total = size_text(sum(size for _, _, _, size, _ in sums))
         print(f"{total} would be free. Without --dry-run it is done." if dry_run else f"{total} are free.")

@@ -13,14 +13,14 @@ from starlette.types import ASGIApp
 
 from services.chassis.artifacts import ArtifactStore
 from services.chassis.artifacts.garbage import ArtifactGarbage
-from services.chassis.machine.garbage import GarbageCollector
+from services.chassis.machine.garbage import GarbageCollector, Place
 from services.chassis.telemetry import Telemetry
 from services.chassis.waiting import keep_going
 from ui.comparisons import routes as comparisons
 from ui.diagnoses import routes as diagnoses
 from ui.evaluations import routes as evaluations
 from ui.evaluations.feedback import routes as feedback
-from ui.gateway import garbage, reference
+from ui.gateway import reference
 from ui.gateway.access import routes as access
 from ui.gateway.access import settings_page
 from ui.gateway.access.door import Door
@@ -37,6 +37,7 @@ from ui.gateway.middleware.outside import Outside
 from ui.gateway.middleware.telemetry import HttpTelemetry
 from ui.gateway.pages import Pages, PagesMount
 from ui.gateway.settings import GatewaySettings
+from ui.gateway.storage import routes as storage
 from ui.gateway.uploads import Uploads
 from ui.loops import routes as loops
 from ui.loops.schedules import routes as schedules
@@ -57,6 +58,7 @@ from ui.test_suites import routes as test_suites
 from ui.training_jobs import routes as training_jobs
 from ui.training_jobs.datasets import routes as datasets
 
+_PLACES = ("data_dir", "database_url", "artifacts_url", "gc_hours", "upload_hours", "shadow_days")
 _DESCRIPTION = (
     "Test a language model on a fixed suite, see why it fails, train it on what failed, and test it again. "
     "Documents are protobuf's JSON form with snake_case names; 64-bit integers are strings. "
@@ -123,7 +125,9 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> GarbageCollector:
-    uploads, collector = ArtifactGarbage(url), GarbageCollector("gateway", settings.gc_hours)
+    folder = settings.data_dir.resolve() / "gateway"
+    place = Place("gateway", folder, settings.resolved_database_url, url, settings, _PLACES)
+    uploads, collector = ArtifactGarbage(url), GarbageCollector("gateway", settings.gc_hours, place)
     collector.add(uploads.half_written, partial(uploads.handed_over, "upload", settings.upload_hours))
     collector.add(partial(models.garbage, settings.upload_hours))
     return collector
@@ -132,7 +136,7 @@ def _garbage(url: str, models: ModelUploads, settings: GatewaySettings) -> Garba
 def _api() -> APIRouter:
     api = APIRouter(responses={"default": PROBLEM_RESPONSE})
     before = (access.router, models.router, exports.router, diagnoses.router, test_suites.router, datasets.router)
-    testing = (workspaces.router, garbage.router, test_runs.router, test_runs.transcripts, evaluations.router)
+    testing = (workspaces.router, storage.router, test_runs.router, test_runs.transcripts, evaluations.router)
     said = (feedback.router, comparisons.router)
     leaving = (shipments.router, deployments.router, notices.router)
     for router in (*before, *testing, *said, training_jobs.router, loops.router, schedules.router, *leaving):

@@ -19,7 +19,7 @@ class GatewaySettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", frozen=True, extra="ignore")
 
-    data_dir: Path = Path("data")
+    data_dir: Path = Field(default=Path("data"), description="Has a folder for each service.")
     token_file: Path | None = None
     tls_dir: Path | None = Field(default=None, description="Has tls.crt, tls.key and ca.crt, for calls of services.")
     host: str = "127.0.0.1"
@@ -59,7 +59,7 @@ class GatewaySettings(BaseSettings):
         default=30.0, gt=0, description="A body that comes too slowly is given up after this."
     )
     gc_hours: float = Field(
-        default=24.0, ge=0, le=8760, description="How often old uploads are removed; 0: only when asked."
+        default=24.0, ge=0, le=8760, description="How often what nobody needs is removed; 0: only when asked."
     )
     upload_hours: float = Field(
         default=24.0, ge=1, description="Uploads are kept for so long; the registry takes its own copy at once."

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from drillyard.evaluator.v1.verdict_pb2 import JudgeRequest
 from drillyard.test_runner.v1.test_run_pb2 import Endpoint, Sampling
@@ -25,6 +26,7 @@ from ui.test_suites.actions import read_case
 # The first answer of a model waits for a process that loads it.
 _RENDER_SECONDS = 90.0
 _ANSWER_SECONDS = 600.0
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,28 @@ async def answer(
             text += piece.text_delta
             calls += piece.tool_calls
             yield Message(role="assistant", content=text, tool_calls=calls), piece
+
+
+async def merged(streams: list[AsyncIterator[T]]) -> AsyncIterator[T]:
+    """Yield what several streams yield, as it comes; one that ends or waits holds no other up."""
+    pieces: asyncio.Queue[T | None] = asyncio.Queue()
+
+    async def drain(stream: AsyncIterator[T]) -> None:
+        try:
+            async for piece in stream:
+                pieces.put_nowait(piece)
+        finally:
+            pieces.put_nowait(None)
+
+    tasks = [asyncio.create_task(drain(stream)) for stream in streams]
+    try:
+        for _ in tasks:
+            while (piece := await pieces.get()) is not None:
+                yield piece
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 async def judge_case(clients: Clients, case: CaseAtWork, *, is_cut: bool) -> JudgementView:

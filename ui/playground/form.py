@@ -22,6 +22,7 @@ class PlaygroundForm:
 
     answered_by: gr.Radio
     model: gr.Dropdown
+    beside: gr.Dropdown
     source: gr.Radio
     system: gr.Textbox
     message: gr.Textbox
@@ -65,6 +66,9 @@ def playground_form() -> PlaygroundForm:
         [REGISTERED, SERVED], value=REGISTERED, label="Who answers", elem_id="playground-answered-by"
     )
     model = gr.Dropdown([], label="Model", elem_id="playground-model")
+    beside = gr.Dropdown(
+        [""], value="", label="Beside it", info="Another model, asked the same.", elem_id="playground-beside"
+    )
     with gr.Column(visible=False) as served:
         fields.add_endpoint()
     source = gr.Radio([MESSAGES, CASE], value=MESSAGES, label="What it is asked", elem_id="playground-source")
@@ -87,7 +91,7 @@ def playground_form() -> PlaygroundForm:
     answered_by.change(subject_shown, [answered_by], [model, served], **quiet)
     suite.change(sizes_shown, [suite, size], [size], **quiet)
     source.change(_source_shown, [source], [own, of_suite], **quiet)
-    return PlaygroundForm(answered_by, model, source, system, message, suite, case, size, fields)
+    return PlaygroundForm(answered_by, model, beside, source, system, message, suite, case, size, fields)
 
 
 def _source_shown(source: str) -> list[Any]:

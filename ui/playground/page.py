@@ -9,20 +9,29 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import gradio as gr
-from drillyard.feedback.v1.chat_session_pb2 import ChatAnswer
 from drillyard.test_runner.v1.transcript_pb2 import GenerateResponse, Message
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, ServiceError
 from ui.evaluations.feedback.box import FeedbackBox
 from ui.models.actions import read_models, read_suites
-from ui.playground.actions import CaseAtWork, Conversation, answer, conversation_of, judge_case, render_prompt, was_cut
+from ui.playground.actions import (
+    CaseAtWork,
+    Conversation,
+    Subject,
+    answer,
+    conversation_of,
+    judge_case,
+    merged,
+    render_prompt,
+    was_cut,
+)
 from ui.playground.form import CASE, MESSAGES, PlaygroundForm, playground_form
+from ui.playground.saving import CaseBox, written
+from ui.playground.sides import Side, SoFar, Talks, last_answer
 from ui.playground.views import generation_view
 from ui.shared import parts
 from ui.shared.cache import ServiceCache, html_or_notice, notice
-from ui.shared.documents import Document, document
 from ui.shared.environment import render
-from ui.shared.fields import text_of
 from ui.test_suites.actions import read_suite
 
 # Each update of a page is a message to a browser.
@@ -34,7 +43,6 @@ _Given: TypeAlias = dict[Any, Any]
 def build(cache: ServiceCache) -> None:
     """Build the page."""
     parts.frame("Playground", "Ask a model: see exactly what it reads, and what the client makes of its answer.")
-    so_far = gr.State(SoFar())
     with gr.Row(equal_height=False):
         with gr.Column(scale=4, min_width=300), gr.Column(elem_classes="dy-form"):
             form = playground_form()
@@ -44,37 +52,35 @@ def build(cache: ServiceCache) -> None:
                 stop = gr.Button("Stop", elem_id="playground-stop", min_width=110)
                 anew = gr.Button("Start over", elem_id="playground-anew", min_width=110)
         with gr.Column(scale=9, min_width=520):
-            talk, answer, judgement = (parts.area(name) for name in ("talk", "answer", "judgement"))
+            with gr.Row(equal_height=False):
+                with gr.Column(min_width=300):
+                    first = Side()
+                with gr.Column(min_width=300, visible=False) as beside:
+                    second = Side("beside-")
             box, kept, subject = FeedbackBox(cache, has_turns=False), parts.area("feedback-message"), gr.State({})
-            prompt = parts.area("prompt")
-    page = _Page(cache, form, so_far, box)
-    values, outputs = form.components() | {so_far}, [so_far, form.message, talk, answer, judgement]
-    parts.root().load(page.open, None, [form.model, form.suite, form.case, form.source, talk], **_QUIET)
+            saving, prompt = CaseBox(cache, subject, box.author), parts.area("prompt")
+    page = _Page(cache, form, Talks(form, first, second), box)
+    values, outputs = (
+        form.components() | {first.so_far, second.so_far},
+        [form.message, first.so_far, *first.areas, second.so_far, *second.areas],
+    )
+    opened = [form.model, form.beside, form.suite, form.case, form.source, first.talk, beside]
+    parts.root().load(page.open, None, opened, **_QUIET)
     form.suite.change(page.cases, [form.suite, form.case], [form.case], **_QUIET)
+    form.beside.change(lambda model: gr.Column(visible=bool(model)), [form.beside], [beside], **_QUIET)
     shown = preview.click(lambda: render("shared/loading"), None, [prompt], **_QUIET)
     shown.then(page.preview, values, [prompt], **_QUIET)
     request = ask.click(page.ask, values, outputs, **_QUIET)
-    review = [subject, kept, box.area, box.column]
-    request.then(page.review, values, review, **_QUIET)
+    columns = [box.column, saving.column]
+    request.then(page.review, values, [subject, kept, box.area, saving.right, *columns], **_QUIET)
     box.wire(subject, kept, lambda: None, [], [])
     stop.click(None, None, None, cancels=[request], **_QUIET)
     # In the browser: an answer of the service could come after that of a button pressed in the meantime.
     restart = [form.source.input, form.suite.input, form.case.input, anew.click]
-    emptied = [talk, answer, judgement, prompt, kept, box.area, box.column]
-    gr.on(restart, None, None, emptied, js=_emptied(), cancels=[request], **_QUIET)
-    gr.on(restart, page.begin, None, [so_far], **_QUIET)
-
-
-@dataclass(frozen=True)
-class SoFar:
-    """What was said so far: of one's own messages both sides, of a case the answers alone.
-
-    Attributes:
-        about: what it belongs to: who writes the messages, and for a case its suite and name.
-    """
-
-    about: tuple[str, ...] = ()
-    messages: tuple[Message, ...] = ()
+    emptied = [*first.areas, *second.areas, prompt, kept, box.area, saving.message]
+    js = _emptied(len(emptied), len(columns))
+    gr.on(restart, None, None, [*emptied, *columns], js=js, cancels=[request], **_QUIET)
+    gr.on(restart, page.begin, None, [first.so_far, second.so_far], **_QUIET)
 
 
 @dataclass(frozen=True)
@@ -88,26 +94,28 @@ class _Piece:
 
 
 class _Page:
-    def __init__(self, cache: ServiceCache, form: PlaygroundForm, so_far: gr.State, box: FeedbackBox) -> None:
+    def __init__(self, cache: ServiceCache, form: PlaygroundForm, talks: Talks, box: FeedbackBox) -> None:
         self._cache = cache
         self._box = box
         self._form = form
-        self._so_far = so_far
+        self._talks = talks
 
     async def open(self, request: gr.Request) -> list[Any]:
         try:
             versions = [model.model_version_id for model in await self._cache.read(read_models)]
             suites = [suite.test_suite_version_id for suite in await self._cache.read(read_suites)]
         except ServiceError as error:
-            return [*[gr.skip()] * 4, notice(error)]
-        case_id = parts.query(request, "case")
+            return [*[gr.skip()] * 5, notice(error), gr.skip()]
+        case_id, beside = parts.query(request, "case"), parts.query(request, "beside")
         return [
             parts.choices(versions, parts.query(request, "model")),
+            gr.Dropdown(choices=["", *versions], value=beside if beside in versions else ""),
             parts.choices(suites, parts.query(request, "suite")),
             # The list of cases follows the suite, and keeps this one.
             gr.Dropdown(choices=[case_id] if case_id else [], value=case_id or None),
             CASE if case_id else MESSAGES,
             render("playground/empty"),
+            gr.Column(visible=beside in versions),
         ]
 
     async def cases(self, suite: str | None, chosen: str | None) -> Any:
@@ -117,59 +125,59 @@ class _Page:
             cases = ()
         return parts.choices([case.case_id for case in cases], chosen or "")
 
-    def begin(self) -> SoFar:
-        return SoFar()
+    def begin(self) -> list[SoFar]:
+        return [SoFar(), SoFar()]
 
     async def preview(self, values: _Given) -> str:
         return await html_or_notice(self._preview(values), "playground")
 
-    async def ask(self, values: _Given) -> AsyncIterator[list[Any]]:
-        """Stream the answer, then show the verdict on it."""
-        try:
-            case, request = await self._asked(values)
-            if request.stop:
-                raise FailedPrecondition("The client takes no further answer.", "Press “Start over”.")
-            yield [gr.skip(), gr.skip(), _talk(request), _answer(generation_view(Message())), ""]
-            piece = _Piece()
-            async for piece in self._pieces(values, request):
-                if piece.is_due:
-                    yield [gr.skip(), gr.skip(), gr.skip(), _answer(generation_view(piece.answer)), gr.skip()]
-            shown = generation_view(piece.answer, piece.last, piece.seconds)
-            judged = await self._judged(case, piece)
-            yield [self._said(values, piece.answer), "", gr.skip(), _answer(shown, judged), judged]
-        except ServiceError as error:
-            yield [gr.skip(), gr.skip(), gr.skip(), notice(error, "playground"), ""]
+    async def ask(self, values: _Given) -> AsyncIterator[_Given]:
+        """Stream the answer of each model, then the verdict on it; an error of one costs the other nothing."""
+        first, said = self._talks.first, dict[str, SoFar]()
+        streams = [self._answers(values, first, said)]
+        if values[self._form.beside]:
+            streams.append(self._answers(values, self._talks.second, said))
+        async for update in merged(streams):
+            yield update
+        # Asked again, none of the two shall read a message twice.
+        if first.name in said or values[self._form.source] == CASE:
+            cleared = {self._form.message: ""} if first.name in said else {}
+            sides = (first, self._talks.second)
+            yield {**{side.so_far: said[side.name] for side in sides if side.name in said}, **cleared}
 
     async def review(self, values: _Given) -> list[Any]:
-        """Offer to rate, correct or prefer the answer that has come."""
+        """Offer to rate, correct or prefer the answer that has come, and to keep the conversation as a case."""
         try:
-            subject = await self._answered(values)
+            subject = await self._talks.answered(self._cache.clients, values)
         except ServiceError:
             subject = {}
-        return [subject, "", await self._box.html(subject), gr.Column(visible=bool(subject))]
+        column = gr.Column(visible=bool(subject))
+        return [subject, "", await self._box.html(subject), written(subject), column, column]
 
-    async def _answered(self, values: _Given) -> Document:
-        """Return the beginning of an item on the last answer; nothing before there is one."""
-        so_far = self._messages(values)
-        if not so_far:
-            return {}
-        conversation = Conversation(so_far)
-        if values[self._form.source] == CASE:
-            _, conversation = await self._asked(values)
-        elif text_of(values, self._form.system):
-            conversation = Conversation((Message(role="system", content=values[self._form.system]), *so_far))
-        asked = self._form.subject(values)
-        chat = ChatAnswer(
-            model_version_id=asked.model_version_id or (asked.endpoint.model if asked.endpoint else ""),
-            messages=conversation.messages[: _last_answer(conversation) + 1],
-            tools=conversation.tools,
-        )
-        return {"chat": document(chat)}
+    async def _answers(self, values: _Given, side: Side, said: dict[str, SoFar]) -> AsyncIterator[_Given]:
+        is_first = side is self._talks.first
+        try:
+            case, request = await self._talks.asked(self._cache.clients, values, side)
+            if request.stop:
+                raise FailedPrecondition("The client takes no further answer.", "Press “Start over”.")
+            subject = self._form.subject(values) if is_first else Subject(model_version_id=values[self._form.beside])
+            name = subject.model_version_id if values[self._form.beside] else ""
+            talk = render("playground/talk", messages=request.messages, tools=request.tools, name=name)
+            yield {side.talk: talk, side.answer: _answer(generation_view(Message())), side.judgement: ""}
+            piece = _Piece()
+            async for piece in self._pieces(values, request, subject):
+                if piece.is_due:
+                    yield {side.answer: _answer(generation_view(piece.answer))}
+            judged = await self._judged(case, piece)
+            shown = generation_view(piece.answer, piece.last, piece.seconds)
+            said[side.name] = self._talks.said(values, side, piece.answer)
+            yield {side.answer: _answer(shown, judged), side.judgement: judged}
+        except ServiceError as error:
+            yield {side.answer: notice(error, "playground" if is_first else ""), side.judgement: ""}
 
-    async def _pieces(self, values: _Given, conversation: Conversation) -> AsyncIterator[_Piece]:
+    async def _pieces(self, values: _Given, conversation: Conversation, subject: Subject) -> AsyncIterator[_Piece]:
         spec = self._form.spec(values)
         begin = updated = time.monotonic()
-        subject = self._form.subject(values)
         async for message, piece in answer(
             self._cache.clients, subject, conversation, sampling=spec.sampling, seed=spec.seed
         ):
@@ -177,20 +185,6 @@ class _Page:
             is_due = now - updated >= _UPDATE_SECONDS
             updated = now if is_due else updated
             yield _Piece(message, piece, now - begin, is_due)
-
-    async def _asked(self, values: _Given) -> tuple[CaseAtWork | None, Conversation]:
-        form, so_far = self._form, self._messages(values)
-        if values[form.source] == CASE:
-            if not values[form.suite] or not values[form.case]:
-                raise InvalidArgument("No case is chosen.", "Choose a suite and one of its cases.", field="case")
-            size = values[form.prompt_size]
-            case = CaseAtWork(values[form.suite], values[form.case], size, so_far)
-            return case, await conversation_of(self._cache.clients, case)
-        system = [Message(role="system", content=values[form.system])] if text_of(values, form.system) else []
-        messages = [*system, *so_far, *_own(values[form.message] or "")]
-        if not messages or messages[-1].role != "user":
-            raise InvalidArgument("There is no message.", "Write one.", field="messages")
-        return None, Conversation(tuple(messages))
 
     async def _preview(self, values: _Given) -> str:
         subject = self._form.subject(values)
@@ -200,22 +194,9 @@ class _Page:
                 "Choose a registered model; the page Doctor compares a server with it.",
                 field="answered_by",
             )
-        _, request = await self._asked(values)
+        _, request = await self._talks.asked(self._cache.clients, values, self._talks.first)
         shown = await render_prompt(self._cache.clients, subject.model_version_id, request)
         return render("playground/prompt", prompt=shown)
-
-    def _said(self, values: _Given, answer: Message) -> SoFar:
-        own = _own(values[self._form.message] or "") if values[self._form.source] == MESSAGES else []
-        return SoFar(self._about(values), (*self._messages(values), *own, answer))
-
-    def _about(self, values: _Given) -> tuple[str, ...]:
-        form = self._form
-        source = values[form.source] or ""
-        return (source, values[form.suite] or "", values[form.case] or "") if source == CASE else (source,)
-
-    def _messages(self, values: _Given) -> tuple[Message, ...]:
-        so_far: SoFar = values[self._so_far]
-        return so_far.messages if so_far.about == self._about(values) else ()
 
     async def _judged(self, case: CaseAtWork | None, piece: _Piece) -> str:
         if case is None:
@@ -223,28 +204,14 @@ class _Page:
         case = replace(case, answers=(*case.answers, piece.answer))
         view = await judge_case(self._cache.clients, case, is_cut=was_cut(piece.last))
         after = await conversation_of(self._cache.clients, case)
-        replies = after.messages[_last_answer(after) + 1 :]
+        replies = after.messages[last_answer(after) + 1 :]
         return render("playground/judgement", view=view, stop=after.stop, replies=replies)
 
 
-def _emptied() -> str:
+def _emptied(num_areas: int, num_columns: int) -> str:
     """Return the function of the browser that shows the page as it begins."""
     hidden = {"__type__": "update", "visible": False}
-    return f"() => {json.dumps([render('playground/empty'), '', '', '', '', '', hidden])}"
-
-
-def _own(message: str) -> list[Message]:
-    return [Message(role="user", content=message)] if message.strip() else []
-
-
-def _last_answer(conversation: Conversation) -> int:
-    return max(
-        (place for place, message in enumerate(conversation.messages) if message.role == "assistant"), default=-1
-    )
-
-
-def _talk(conversation: Conversation) -> str:
-    return render("playground/talk", messages=conversation.messages, tools=conversation.tools)
+    return f"() => {json.dumps([render('playground/empty'), *[''] * (num_areas - 1), *[hidden] * num_columns])}"
 
 
 def _answer(view: Any, judged: str = "") -> str:

@@ -1,19 +1,27 @@
-"""What a service may throw away: each of its parts says what, and one collector tells it or does it."""
+"""Where a service keeps its things, and what of them may go: each part says what, and one collector does it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import json
+import os
+import shutil
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import unquote, urlsplit
 
 import grpc.aio
 import structlog
 from drillyard.storage.v1 import storage_service_pb2 as pb
 from drillyard.storage.v1 import storage_service_pb2_grpc as rpc
+from pydantic_settings import BaseSettings
 
 from services.chassis.errors import ServiceError
+from services.chassis.machine.files import size_below
 from services.chassis.server import Server
 
 _SERVICE_NAME = "drillyard.storage.v1.StorageService"
@@ -51,11 +59,66 @@ def days_ago(days: float) -> datetime:
 Source: TypeAlias = Callable[[], AsyncIterator[Garbage]]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a service keeps its things.
+
+    Attributes:
+        folder: Its own.
+        settings: Of the service; those in `shown` are told.
+    """
+
+    service: str
+    folder: Path
+    database_url: str
+    artifacts_url: str
+    settings: BaseSettings
+    shown: Sequence[str]
+    secrets: Sequence[str] = ()
+
+    def describe(self) -> pb.ServiceStorage:
+        """Return how much room everything takes, without user and password of any address; it walks the folder."""
+        sizes: Counter[str] = Counter()
+        for entry in os.scandir(self.folder) if self.folder.is_dir() else ():
+            kind = "database" if ".db" in entry.name else entry.name
+            sizes[kind] += size_below(Path(entry.path))
+        return pb.ServiceStorage(
+            service=self.service,
+            database=_without_password(self.database_url),
+            artifacts=_without_password(self.artifacts_url),
+            kinds=[pb.StoredKind(kind=kind, size_bytes=size) for kind, size in sizes.most_common()],
+            free_bytes=shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.anchor).free,
+            settings=map(self._setting, self.shown),
+            secrets=self.secrets,
+        )
+
+    def _setting(self, name: str) -> pb.OperatorSetting:
+        value = getattr(self.settings, name)
+        # An address may have a password.
+        is_told = not name.endswith("_url")
+        text = json.dumps(value) if isinstance(value, tuple | dict) else str(value)
+        return pb.OperatorSetting(
+            variable=f"{self.settings.model_config.get('env_prefix', '')}{name.upper()}",
+            value=text if value and is_told else "",
+            help=type(self.settings).model_fields[name].description or "",
+            is_set=name in self.settings.model_fields_set,
+        )
+
+
+def _without_password(url: str) -> str:
+    """Return an address without user, password and options; of SQLite the path of its file."""
+    parts = urlsplit(url)
+    if parts.scheme.startswith("sqlite"):
+        return unquote(parts.path.removeprefix("/"))
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+
+
 class GarbageCollector(rpc.StorageServiceServicer):
     """Removes what its sources yield: when it is asked to, and by itself every `hours` (0: never)."""
 
-    def __init__(self, service: str, hours: float) -> None:
+    def __init__(self, service: str, hours: float, place: Place | None = None) -> None:
         self.hours = hours
+        self._place = place
         self._service = service
         self._sources: list[Source] = []
         self._turn = asyncio.Lock()
@@ -105,6 +168,16 @@ class GarbageCollector(rpc.StorageServiceServicer):
     ) -> pb.CollectGarbageResponse:
         """Remove what may go, or say what would."""
         return pb.CollectGarbageResponse(garbage=await self.collect(dry_run=request.dry_run))
+
+    async def GetStorage(
+        self, request: pb.GetStorageRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> pb.GetStorageResponse:
+        """Say where the service keeps its things."""
+        return pb.GetStorageResponse(services=await self.places())
+
+    async def places(self) -> list[pb.ServiceStorage]:
+        """Return where the service keeps its things."""
+        return [await asyncio.to_thread(self._place.describe)] if self._place else []
 
     async def _is_removed(self, item: Garbage) -> bool:
         try:

@@ -64,6 +64,17 @@ class Secrets:
             return file.read(_MAX_SECRET_BYTES).decode("utf-8", "replace").strip()
 
 
+def names_of_secrets(
+    env_prefix: str, folder: Path | None, environment: Mapping[str, str] = os.environ
+) -> tuple[str, ...]:
+    """Return the names of the secrets that an operator has stored, those of the environment as it spells them."""
+    files = [path.name for path in folder.iterdir()] if folder is not None and folder.is_dir() else []
+    begin = f"{env_prefix}SECRET_"
+    spelled = [name.removeprefix(begin) for name in environment if name.startswith(begin)]
+    # Of these variables one is no secret.
+    return tuple(sorted({name for name in (*files, *spelled) if _NAME.fullmatch(name)} - {"HOSTS"}))
+
+
 def deployment_secret(deployment_id: str) -> str:
     """Return the name of the key of a deployment."""
     return f"{_DEPLOYMENT}{deployment_id}"

@@ -107,6 +107,7 @@ class SessionSuiteSpec:
         scorer: How texts are compared with the right ones, where the client sent no functions.
         threshold: Score, 0 to 1, from which a text conforms.
         author: Whose the right answers are.
+        keeps_cases: Whether cases of the newest version stay beside those of the turns.
     """
 
     suite_name: str
@@ -114,6 +115,7 @@ class SessionSuiteSpec:
     scorer: str
     threshold: float
     author: str
+    keeps_cases: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ class SessionSuiteUseCases:
         right_answers = {**corrections, **sent}
         cases = {answer_id: _case(answer_id, chat, right_answers, spec) for answer_id, chat in own.items()}
         item_ids = [await self._corrected(session_id, answer_id, answer, spec) for answer_id, answer in sent.items()]
-        versions = await self._register(session_id, spec.suite_name, own, cases)
-        return SessionSuites(tuple(versions), tuple(item_ids), len(cases))
+        versions, num_cases = await self._register(session_id, spec, own, cases)
+        return SessionSuites(tuple(versions), tuple(item_ids), num_cases)
 
     async def _check_kept(self, session_id: str) -> None:
         session = await self._chats.get_session(session_id)
@@ -120,17 +120,28 @@ class SessionSuiteUseCases:
         return (await self._items.create(request_id, item)).feedback_item_id
 
     async def _register(
-        self, session_id: str, name: str, chats: Mapping[str, Chat], cases: Mapping[str, Case]
-    ) -> Sequence[str]:
-        versions = []
+        self, session_id: str, spec: SessionSuiteSpec, chats: Mapping[str, Chat], cases: Mapping[str, Case]
+    ) -> tuple[Sequence[str], int]:
+        versions, num_cases = [], 0
         for profile_id in sorted({profile_of_chat(chat) for chat in chats.values()}):
-            text = suite_text(cases[key] for key, chat in chats.items() if profile_of_chat(chat) == profile_id)
-            suite_id = f"{profile_id}/{name}"
+            suite_id = f"{profile_id}/{spec.suite_name}"
+            own = await self._cases_of(suite_id) if spec.keeps_cases else {}
+            own |= {key: cases[key] for key, chat in chats.items() if profile_of_chat(chat) == profile_id}
+            text = suite_text(own.values())
+            num_cases += len(own)
             artifact = await self._artifacts.put_bytes(text.encode(), _JSONL)
             registration = Registration(suite_id, artifact, f"session:{session_id}")
             request_id = f"session/{digest_of([session_id, suite_id, text])}"
             versions.append(await self._registry.register_suite(request_id, registration))
-        return versions
+        return versions, num_cases
+
+    async def _cases_of(self, suite_id: str) -> dict[str, Case]:
+        """Return the cases of the newest version of a suite, none where there is no such suite."""
+        try:
+            version = await self._registry.resolve_suite(suite_id)
+        except NotFound:
+            return {}
+        return {case.case_id: case for case in await self._registry.list_cases(version.test_suite_version_id)}
 
 
 def _case(answer_id: str, chat: Chat, right_answers: Mapping[str, ChatMessage], spec: SessionSuiteSpec) -> Case:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.feedback.domain.item import ChatMessage, ItemFilter
 from services.feedback.domain.item_spec import Chat, SessionSuiteSpec, SessionTurn
-from services.feedback.domain.work import Registration
+from services.feedback.domain.work import Registration, SuiteVersion
 from services.feedback.store.chats import ChatStore
 from services.feedback.usecases.sessions import SessionSuiteUseCases
 from services.protocols.cases import Case, case_from_document
@@ -56,19 +57,35 @@ def talk(*messages: ChatMessage, tools: tuple[str, ...] = (TOOL,)) -> Chat:
 class FakeRegistry:
     """Keeps what is registered, once per request id."""
 
-    def __init__(self) -> None:
+    def __init__(self, artifacts: ArtifactStore) -> None:
+        self._artifacts = artifacts
         self.registrations: dict[str, Registration] = {}
 
     async def register_suite(self, request_id: str, registration: Registration) -> str:
         self.registrations.setdefault(request_id, registration)
-        return f"{registration.name}@{1 + list(self.registrations).index(request_id)}"
+        names = [each.name for each in self.registrations.values()]
+        place = list(self.registrations).index(request_id)
+        return f"{registration.name}@{names[: place + 1].count(registration.name)}"
+
+    async def resolve_suite(self, name: str) -> SuiteVersion:
+        if not self._files(name):
+            raise NotFound(f"There is no suite {name}.", "List them.")
+        return SuiteVersion(f"{name}@{len(self._files(name))}", name.partition("/")[0], 1)
+
+    async def list_cases(self, version_id: str) -> list[Case]:
+        name, _, number = version_id.partition("@")
+        path = await self._artifacts.local_path(self._files(name)[int(number) - 1].uri)
+        return [case_from_document(json.loads(line)) for line in path.read_text().splitlines()]
+
+    def _files(self, name: str) -> list[Artifact]:
+        return [each.artifact for each in self.registrations.values() if each.name == name]
 
 
 class Bench:
     """The use cases, with the session "zoo" of three answers."""
 
     def __init__(self, items: ItemBench) -> None:
-        self.items, self.registry = items, FakeRegistry()
+        self.items, self.registry = items, FakeRegistry(items.artifacts)
         self.store: ChatStore = items.chats._store  # type: ignore[assignment]
         registry: Any = self.registry
         self.usecases = SessionSuiteUseCases(self.store, items.usecases, items.artifacts, registry)
@@ -83,10 +100,8 @@ class Bench:
         for name, chat in answers.items():
             await self.items.chats.keep_chat(name, chat)
 
-    async def cases(self, version_id: str) -> list[Case]:
-        (registration,) = [each for each in self.registry.registrations.values() if version_id.startswith(each.name)]
-        path = await self.items.artifacts.local_path(registration.artifact.uri)
-        return [case_from_document(json.loads(line)) for line in path.read_text().splitlines()]
+    async def cases(self, suite_id: str) -> list[Case]:
+        return await self.registry.list_cases((await self.registry.resolve_suite(suite_id)).test_suite_version_id)
 
 
 @pytest.fixture
@@ -151,6 +166,18 @@ async def test_turns_of_both_kinds_make_a_suite_each_and_a_repeated_request_make
     (text,) = await bench.cases("text/private")
     assert text.prompt[0] == ("system", "You are Zoo Code.")
     assert get_profile("text").judge(text, Answer("A short greeting")).conforming
+
+
+async def test_a_suite_keeps_its_cases_where_that_is_asked_and_the_same_answer_is_one_case(bench: Bench) -> None:
+    await bench.items.chats.keep("zoo")
+    await bench.usecases.create("zoo", spec(SessionTurn("chatcmpl-1", called("todo.md"))))
+    more = replace(spec(SessionTurn("chatcmpl-2", said("Ask ann."))), keeps_cases=True)
+    first, second = [await bench.usecases.create("zoo", more) for _ in range(2)]
+    assert first == second and first.test_suite_version_ids == ("openai_tools/private@2",) and first.num_cases == 2
+    cases = await bench.cases("openai_tools/private")
+    assert [(case.case_id, case.expected.no_call) for case in cases] == [("chatcmpl-1", False), ("chatcmpl-2", True)]
+    await bench.usecases.create("zoo", spec(SessionTurn("chatcmpl-2", said("Ask ann."))))
+    assert [case.case_id for case in await bench.cases("openai_tools/private")] == ["chatcmpl-2"]
 
 
 async def test_without_turns_every_corrected_answer_becomes_a_case(bench: Bench) -> None:

@@ -21,7 +21,13 @@ from drillyard.registry.v1.dataset_pb2 import (
     ValidateDatasetResponse,
 )
 from drillyard.trainer.v1.method_pb2 import TRAINING_METHOD_DPO
-from drillyard.trainer.v1.preflight_pb2 import PreflightTrainingJobResponse, TokenLengths, TrainingPreflight
+from drillyard.trainer.v1.preflight_pb2 import (
+    PreflightTrainingJobResponse,
+    RowToken,
+    RowTokens,
+    TokenLengths,
+    TrainingPreflight,
+)
 
 from ui.shared.cache import ServiceCache
 from ui.training_jobs.datasets.import_box import ImportBox
@@ -36,9 +42,17 @@ async def test_tokens_are_shown_beside_what_a_version_is_made_of() -> None:
 
     async def preflight(request: Any, **_: Any) -> PreflightTrainingJobResponse:
         requests.append(request.spec)
+        tokens = [RowToken(text="Hi"), RowToken(text="!", span=1)]
         lengths = TokenLengths(min=5, max=90, median=20, p95=80, limit=4096, num_trained_tokens=1234)
         return PreflightTrainingJobResponse(
-            preflight=TrainingPreflight(num_rows=10, num_checked_rows=4, lengths=lengths)
+            preflight=TrainingPreflight(
+                num_rows=10,
+                num_checked_rows=4,
+                lengths=lengths,
+                row=RowTokens(
+                    line=request.line, num_tokens=2, tokens=tokens
+                ),
+            )
         )
 
     clients = SimpleNamespace(
@@ -47,11 +61,14 @@ async def test_tokens_are_shown_beside_what_a_version_is_made_of() -> None:
     application: Any = SimpleNamespace(state=SimpleNamespace(clients=clients))
     unused: Any = None
     page = _Page(ServiceCache(application), unused, unused, unused)
-    html = await page._mix("mine@1", "", "tiny@1")
+    html = await page._mix("mine@1", "", "tiny@1", 7)
     assert "1,234" in html and "4 of about 10" in html
+    mask = await page._mask("mine@1", "tiny@1", 7)
+    assert "Line 7" in mask and mask.count('class="trained"') == 1
+    assert "Choose above" in await page._mask("mine@1", "", 7) and await page._mask("mine@1", "tiny@1", 0) == ""
     (spec,) = requests
     assert (spec.model_version_id, spec.dataset_version_id, spec.method) == ("tiny@1", "mine@1", TRAINING_METHOD_DPO)
-    assert "Trained tokens" not in await page._mix("mine@1", "", "") and len(requests) == 1
+    assert "Trained tokens" not in await page._mix("mine@1", "", "", 0) and len(requests) == 1
 
 
 async def test_a_file_is_checked_by_its_lines_and_imported_by_a_job_that_shows_how_far_it_is() -> None:

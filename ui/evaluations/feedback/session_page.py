@@ -52,7 +52,7 @@ def build(cache: ServiceCache) -> None:
             sessions = parts.area("sessions", waits=True)
             with gr.Column(elem_classes="dy-form"):
                 form = FieldForm("session", SessionSuiteSpec)
-                form.add("suite_name", "author", "scorer", "threshold")
+                form.add("suite_name", "author", "scorer", "threshold", "keeps_cases")
                 suite = gr.Button("Make a suite of the corrected answers", variant="primary", elem_id="session-suite")
         with gr.Column(scale=9, min_width=520):
             message = parts.area("session-message")

@@ -66,6 +66,7 @@ _WRITING: Mapping[str, AccessScope] = {
     "ui.models.import_box:_Box.uploaded": AccessScope.TRAIN,
     "ui.models.page:_Page.delete": AccessScope.TRAIN,
     "ui.playground.page:_Page.ask": AccessScope.TEST,
+    "ui.playground.saving:CaseBox.save": AccessScope.FEEDBACK,
     "ui.shipping.deployments.page:_Page.act": AccessScope.PUBLISH,
     "ui.shipping.deployments.page:_Page.delete": AccessScope.PUBLISH,
     "ui.shipping.deployments.page:_Page.deploy": AccessScope.PUBLISH,

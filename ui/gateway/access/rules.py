@@ -115,6 +115,7 @@ ROUTES: Mapping[str, str] = {
     "/api/v1/subscriptions/{subscription_id}": "DELETE admin",
     "/api/v1/subscriptions/{subscription_id}/test": "POST admin",
     "/api/v1/test-run-comparisons": "GET read",
+    "/api/v1/storage": "GET admin",
     "/api/v1/test-runs": "GET read, POST test",
     "/api/v1/test-runs/{test_run_id}": "GET read, DELETE test",
     "/api/v1/test-runs/{test_run_id}/cancel": "POST test",

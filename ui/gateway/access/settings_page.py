@@ -21,6 +21,7 @@ from ui.gateway.access.workspaces.quotas import Quotas
 from ui.gateway.access.workspaces.routes import visible_to
 from ui.gateway.access.workspaces.workspace import Use
 from ui.gateway.errors import status_of
+from ui.gateway.storage.section import GARBAGE_ACTIONS, storage_sections
 from ui.shared.environment import PAGES, render, script, stylesheet
 from ui.shipping.notices.settings import NOTICE_ACTIONS, notices_section
 
@@ -50,6 +51,8 @@ async def change_settings(request: Request) -> HTMLResponse:
     try:
         if action in NOTICE_ACTIONS:
             return await _page(request, secret=await NOTICE_ACTIONS[action](request.app.state.clients, form))
+        if action in GARBAGE_ACTIONS:
+            return await _page(request, action=action)
         access = access_of(request)
         if action not in _ACTIONS:
             raise InvalidArgument("The form says nothing that can be done.", "Load the page again.")
@@ -124,14 +127,15 @@ async def _use(quotas: Quotas) -> Mapping[str, Use] | None:
 
 
 async def _page(
-    request: Request, *, problem: str = "", key: str = "", secret: str = "", status: int = 200
+    request: Request, *, problem: str = "", key: str = "", secret: str = "", status: int = 200, action: str = ""
 ) -> HTMLResponse:
-    caller, access = caller_of(request), request.app.state.access
+    state = request.app.state
+    caller, access = caller_of(request), state.access
     is_admin = access is not None and Scope.ADMIN in caller.scopes
     facts: dict[str, Any] = {"workspaces": [], "use": {}}
     if access is not None:
         workspaces = await visible_to(caller, access.workspaces)
-        facts = {"workspaces": workspaces, "use": await _use(request.app.state.quotas)}
+        facts = {"workspaces": workspaces, "use": await _use(state.quotas)}
     if is_admin:
         events = await access.log.events(limit=_NUM_EVENTS)
         facts |= {"keys": await access.keys(), "users": await access.users(), "events": events}
@@ -140,7 +144,8 @@ async def _page(
         "gateway/settings",
         style=Markup(stylesheet()),
         script=Markup(script()),
-        notices=Markup(await notices_section(request.app.state.clients, secret)) if may_tell else "",
+        notices=Markup(await notices_section(state.clients, secret)) if may_tell else "",
+        storage=await storage_sections(state.clients, state.garbage, action) if may_tell else "",
         header=Markup(render("shared/header", pages=PAGES, current="Settings")),
         caller=caller if access is not None else None,
         scopes=", ".join(sorted(caller.scopes)),

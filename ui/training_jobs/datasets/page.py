@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import gradio as gr
@@ -18,7 +19,7 @@ from drillyard.registry.v1.dataset_pb2 import (
     ReviseDatasetVersionRequest,
 )
 from drillyard.trainer.v1.method_pb2 import TRAINING_METHOD_DPO, TRAINING_METHOD_SFT
-from drillyard.trainer.v1.preflight_pb2 import PreflightTrainingJobRequest
+from drillyard.trainer.v1.preflight_pb2 import PreflightTrainingJobRequest, TrainingPreflight
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
 from services.chassis.errors import InvalidArgument, ServiceError
@@ -33,7 +34,7 @@ from ui.shared.jobs import job_view
 from ui.training_jobs.actions import LOOK_SECONDS
 from ui.training_jobs.datasets.import_box import ImportBox
 from ui.training_jobs.datasets.publish_box import PublishBox
-from ui.training_jobs.preflight import token_facts
+from ui.training_jobs.preflight import preflight_view, token_facts
 
 _QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 _PAGE_SIZE = 25
@@ -60,15 +61,12 @@ async def read_mix(clients: Clients, version: str) -> Document:
     )
 
 
-async def read_tokens(clients: Clients, version: str, model: str, has_pairs: bool) -> list[tuple[str, str]]:
-    """Return how many tokens the rows of a version have by a model's tokenizer, as far as they were looked at."""
+async def read_tokens(clients: Clients, version: str, model: str, has_pairs: bool, line: int) -> TrainingPreflight:
+    """Return how many tokens the rows of a version have by a model's tokenizer, and those of the row of a line."""
     method = TRAINING_METHOD_DPO if has_pairs else TRAINING_METHOD_SFT
     spec = TrainingJobSpec(model_version_id=model, dataset_version_id=version, method=method)
-    request = PreflightTrainingJobRequest(spec=spec)
-    preflight = (await clients.trainer.PreflightTrainingJob(request, timeout=LOOK_SECONDS)).preflight
-    checked, total = preflight.num_checked_rows, preflight.num_rows
-    progress = [("Rows looked at", f"{checked:,} of about {total:,}")] if checked < total else []
-    return [*progress, *token_facts(preflight)]
+    request = PreflightTrainingJobRequest(spec=spec, line=line)
+    return (await clients.trainer.PreflightTrainingJob(request, timeout=LOOK_SECONDS)).preflight
 
 
 async def read_rows(clients: Clients, version: str, reason: str, token: str) -> Document:
@@ -95,13 +93,14 @@ def build(cache: ServiceCache) -> None:
             mix = parts.area("dataset-mix", waits=True)
             model = gr.Dropdown([""], value="", label="Count tokens by the tokenizer of", elem_id="dataset-model")
             rows = parts.area("dataset-rows")
+            mask = parts.area("dataset-mask")
             with gr.Column(visible=False, elem_classes="dy-form") as editor:
                 text = gr.Textbox(label="The row, as JSON", lines=16, max_length=1_000_000, elem_id="dataset-row")
                 save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
                 drop = gr.Button("Drop it into a new version", size="sm", elem_classes="dy-cancel")
     page = _Page(cache, form, imports, publishing)
     state = [chosen, row_id, reason, places, shown]
-    areas, seen = [imports.imports, publishing.publications, datasets, mix, rows, shown], [*state, model]
+    areas, seen = [imports.imports, publishing.publications, datasets, mix, rows, mask, shown], [*state, model]
     parts.root().load(page.open, None, [chosen, model], **_QUIET).then(page.refresh, seen, areas, **_QUIET)
     model.change(page.refresh, seen, areas, **_QUIET)
     parts.keep_fresh(cache, page.refresh, seen, areas, seconds=2 * parts.TICK_SECONDS)
@@ -188,22 +187,52 @@ class _Page:
         imports = await html_or_notice(self._imports.html())
         publications = await html_or_notice(self._publishing.html())
         datasets = await html_or_notice(self._datasets(chosen))
-        mix = await html_or_notice(self._mix(chosen, reason, model))
+        line = await self._line(chosen, row_id, reason, places)
+        mix = await html_or_notice(self._mix(chosen, reason, model, line))
         rows = await html_or_notice(self._rows(chosen, row_id, reason, places))
+        mask = await html_or_notice(self._mask(chosen, model, line))
         html = {"imports": imports, "publications": publications, "datasets": datasets, "mix": mix, "rows": rows}
-        return [*parts.changed(shown, **html), shown]
+        return [*parts.changed(shown, **html, mask=mask), shown]
 
     async def _datasets(self, chosen: str) -> str:
         versions, builds = await self._cache.read(read_versions), await self._cache.read(read_builds)
         return render("datasets/list", versions=versions, builds=builds, picked=chosen)
 
-    async def _mix(self, chosen: str, reason: str, model: str) -> str:
+    async def _mix(self, chosen: str, reason: str, model: str, line: int) -> str:
         mix = await self._cache.read(read_mix, chosen) if chosen else None
-        tokens = await self._cache.read(read_tokens, chosen, model, mix["num_pairs"] > 0) if mix and model else ()
-        return render("datasets/mix", mix=mix, reason=reason, tokens=tokens)
+        preflight = await self._preflight(chosen, model, line) if chosen and model else None
+        return render("datasets/mix", mix=mix, reason=reason, tokens=list(_tokens(preflight)) if preflight else ())
+
+    async def _mask(self, chosen: str, model: str, line: int) -> str:
+        """Return the tokens of the open row, those that are trained marked."""
+        if not line:
+            return ""
+        row = preflight_view(await self._preflight(chosen, model, line)).row if model else None
+        return render("datasets/mask", row=row, model=model)
+
+    async def _preflight(self, chosen: str, model: str, line: int) -> TrainingPreflight:
+        mix = await self._cache.read(read_mix, chosen)
+        return await self._cache.read(read_tokens, chosen, model, mix["num_pairs"] > 0, line)
+
+    async def _line(self, chosen: str, row_id: str, reason: str, places: list[str]) -> int:
+        """Return the line of the open row; 0 where none is, or its page is turned."""
+        if not chosen or not row_id:
+            return 0
+        try:
+            page = await self._cache.read(read_rows, chosen, reason, places[-1])
+        except ServiceError:
+            return 0
+        return next((int(row["line"]) for row in page["dataset_rows"] if row["example_id"] == row_id), 0)
 
     async def _rows(self, chosen: str, row_id: str, reason: str, places: list[str]) -> str:
         if not chosen:
             return ""
         page = await self._cache.read(read_rows, chosen, reason, places[-1])
         return render("datasets/rows", page=page, picked=row_id, is_first=len(places) == 1)
+
+
+def _tokens(preflight: TrainingPreflight) -> Iterator[tuple[str, str]]:
+    checked, total = preflight.num_checked_rows, preflight.num_rows
+    if checked < total:
+        yield "Rows looked at", f"{checked:,} of about {total:,}"
+    yield from token_facts(preflight)

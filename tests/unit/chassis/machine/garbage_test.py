@@ -16,7 +16,9 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.artifacts.garbage import ArtifactGarbage
 from services.chassis.artifacts.store import open_folder
 from services.chassis.errors import NotFound, Unavailable
-from services.chassis.machine.garbage import MAX_ITEMS, Garbage, GarbageCollector
+from services.chassis.machine.garbage import MAX_ITEMS, Garbage, GarbageCollector, Place
+from services.chassis.machine.secrets import names_of_secrets
+from services.test_runner.settings import TestRunnerSettings
 from tests.machine import PATIENCE_SECONDS
 
 # Everything that was written by now is so old.
@@ -48,6 +50,34 @@ def collector_of(*items: Garbage) -> GarbageCollector:
     collector = GarbageCollector("trainer", 24)
     collector.add(source)
     return collector
+
+
+async def test_a_service_says_where_it_keeps_its_things_and_no_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "trainer" / "artifacts").mkdir(parents=True)
+    (tmp_path / "trainer" / "artifacts" / "blob").write_bytes(b"12345")
+    (tmp_path / "trainer" / "state.db").write_bytes(b"1")
+    monkeypatch.setenv("TEST_RUNNER_ENDPOINT_KEY_HOSTS", '{"big-model": ["models.example.com"]}')
+    monkeypatch.setenv("TEST_RUNNER_DATABASE_URL", "postgresql+asyncpg://ann:hidden@db:5432/drillyard?password=hidden")
+    settings = TestRunnerSettings(data_dir=tmp_path)
+    shown = ("database_url", "gc_hours", *settings.shown)
+    place = Place("trainer", tmp_path / "trainer", settings.database_url, "s3://key:hidden@bucket/a", settings, shown)
+    (told,) = await GarbageCollector("trainer", 24, place).places()
+    assert [(one.kind, one.size_bytes) for one in told.kinds] == [("artifacts", 5), ("database", 1)]
+    assert told.free_bytes > 0 and "hidden" not in str(told)
+    assert (told.database, told.artifacts) == ("postgresql+asyncpg://db:5432/drillyard", "s3://bucket/a")
+    by_variable = {one.variable: one for one in told.settings}
+    hosts = by_variable["TEST_RUNNER_ENDPOINT_KEY_HOSTS"]
+    assert hosts.is_set and "models.example.com" in hosts.value and hosts.help
+    assert by_variable["TEST_RUNNER_GC_HOURS"].value == "24.0" and not by_variable["TEST_RUNNER_GC_HOURS"].is_set
+
+
+def test_secrets_are_told_by_name(tmp_path: Path) -> None:
+    (tmp_path / "big-model").write_text("sk-hidden")
+    environment = {"TEST_RUNNER_SECRET_OTHER": "sk-hidden", "REGISTRY_SECRET_HOSTS": "{}", "OTHER": ""}
+    assert names_of_secrets("TEST_RUNNER_", tmp_path, environment) == ("OTHER", "big-model")
+    assert names_of_secrets("REGISTRY_", tmp_path / "none", environment) == ()
 
 
 async def test_what_would_go_is_told_and_stays_until_it_is_removed() -> None:

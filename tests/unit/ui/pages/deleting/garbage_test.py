@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from drillyard.registry.v1.deployment_pb2 import ListDeploymentsResponse
 from drillyard.storage.v1 import storage_service_pb2 as pb
 
 from services.chassis.errors import Unavailable
@@ -14,7 +15,8 @@ from services.chassis.machine.garbage import GarbageCollector
 from ui.cli.gc import print_garbage
 from ui.cli.processes import rotate
 from ui.gateway.clients import Clients
-from ui.gateway.garbage import collect_garbage
+from ui.gateway.storage.actions import collect_garbage
+from ui.gateway.storage.section import storage_sections
 
 
 def storage(*garbage: pb.Garbage, away: bool = False) -> Any:
@@ -39,6 +41,33 @@ async def test_every_service_is_asked_and_one_that_is_away_is_named() -> None:
     services["trainer"] = storage(away=True)
     with pytest.raises(Unavailable, match="trainer did not do its part: Nobody answers"):
         await collect_garbage(clients, request, own)
+
+
+async def test_the_page_settings_shows_what_is_kept_and_what_would_go_before_it_goes() -> None:
+    async def get(request: pb.GetStorageRequest, **options: float) -> pb.GetStorageResponse:
+        setting = pb.OperatorSetting(variable="REGISTRY_SOURCE_HOSTS", value='["hub.example"]', is_set=True)
+        kept = pb.ServiceStorage(service="registry", kinds=[pb.StoredKind(kind="artifacts", size_bytes=5_000_000)])
+        kept.settings.append(setting)
+        kept.secrets.append("hub-token")
+        return pb.GetStorageResponse(services=[kept])
+
+    async def away(request: pb.GetStorageRequest, **options: float) -> pb.GetStorageResponse:
+        raise Unavailable("Nobody answers.", "Start it.")
+
+    async def list_deployments(request: Any) -> ListDeploymentsResponse:
+        return ListDeploymentsResponse()
+
+    services = {"registry": storage(CHECKPOINT, CHECKPOINT), "trainer": storage(away=True)}
+    services["registry"].GetStorage, services["trainer"].GetStorage = get, away
+    registry = SimpleNamespace(ListDeployments=list_deployments)
+    clients = cast(Clients, SimpleNamespace(storage=services, registry=registry))
+    request: Any = GarbageCollector("gateway", 0)
+    html = await storage_sections(clients, request, "")
+    assert "5.00 MB" in html and "hub-token" in html and "REGISTRY_SOURCE_HOSTS" in html and "Remove it" not in html
+    assert "trainer did not do its part" in await storage_sections(clients, request, "look-for-garbage")
+    del services["trainer"]
+    html = await storage_sections(clients, request, "look-for-garbage")
+    assert "4.00 MB would be free." in html and "Remove it" in html
 
 
 def test_the_table_sums_by_what_goes(capsys: pytest.CaptureFixture[str]) -> None:

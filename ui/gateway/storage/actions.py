@@ -1,4 +1,4 @@
-"""REST route that removes what nobody needs any more."""
+"""Reading where all services keep their things, and removing what nobody needs any more."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Annotated
 from drillyard.storage.v1 import storage_service_pb2 as pb
 from fastapi import Depends, Request
 
-from services.chassis.errors import Unavailable
+from services.chassis.errors import ServiceError, Unavailable
 from services.chassis.machine.garbage import GarbageCollector
 from ui.gateway.clients import Clients
-from ui.shared.rpc import RpcRouter
 
 # Many files may have to go.
 _COLLECT_SECONDS = 600.0
+_STORAGE_SECONDS = 10.0
 
 
 def garbage_of(request: Request) -> GarbageCollector:
@@ -44,11 +44,16 @@ async def collect_garbage(
     return pb.CollectGarbageResponse(garbage=chain(*await asyncio.gather(own, *map(ask, clients.storage))))
 
 
-router = RpcRouter(tags=["storage"])
-router.rpc(
-    "POST /garbage-collections",
-    "storage.CollectGarbage",
-    "Remove what nobody needs any more, in all services, or with `dry_run` only say what that is. Each service does it "
-    "by itself once a day.",
-    action=collect_garbage,
-)
+async def read_storage(
+    clients: Clients, request: pb.GetStorageRequest, collector: Annotated[GarbageCollector, Depends(garbage_of)]
+) -> pb.GetStorageResponse:
+    """Return where each service keeps its things; one that is away is left out."""
+
+    async def ask(name: str) -> Iterable[pb.ServiceStorage]:
+        try:
+            return (await clients.storage[name].GetStorage(request, timeout=_STORAGE_SECONDS)).services
+        except ServiceError:
+            return ()
+
+    answers = await asyncio.gather(collector.places(), *map(ask, clients.storage))
+    return pb.GetStorageResponse(services=chain(*answers))

@@ -1,0 +1,1 @@
+"""What all services keep, and how much room it takes."""

@@ -1,0 +1,55 @@
+"""The parts of the page Settings that are about endpoints and about storage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from drillyard.registry.v1.deployment_pb2 import Deployment
+from drillyard.storage.v1 import storage_service_pb2 as pb
+from markupsafe import Markup
+
+from services.chassis.errors import ServiceError
+from services.chassis.machine.garbage import GarbageCollector
+from ui.gateway.clients import Clients
+from ui.gateway.storage.actions import collect_garbage, read_storage
+from ui.gateway.storage.sums import garbage_sums
+from ui.shared.documents import document
+from ui.shared.environment import render
+from ui.shipping.deployments.actions import list_deployments
+
+GARBAGE_ACTIONS: Final[Mapping[str, bool]] = {"look-for-garbage": True, "remove-garbage": False}
+"""The forms' actions, with whether they only look."""
+_HOSTS = ("hosts", "secret", "namespace")
+
+
+async def storage_sections(clients: Clients, collector: GarbageCollector, action: str) -> Markup:
+    """Return both parts; an action of `GARBAGE_ACTIONS` is done first, and what it came to is shown."""
+    problem, garbage = "", None
+    try:
+        if action in GARBAGE_ACTIONS:
+            request = pb.CollectGarbageRequest(dry_run=GARBAGE_ACTIONS[action])
+            garbage = garbage_sums(document(await collect_garbage(clients, request, collector))["garbage"])
+    except ServiceError as error:
+        problem = str(error)
+    try:
+        deployments: list[Deployment] = await list_deployments(clients)
+    except ServiceError:
+        deployments = []
+    services = list((await read_storage(clients, pb.GetStorageRequest(), collector)).services)
+    settings = [(one.service, setting) for one in services for setting in one.settings]
+    parts = render(
+        "storage/settings",
+        services=services,
+        deployments=deployments,
+        hosts=[(name, setting) for name, setting in settings if _is_of_hosts(setting)],
+        places=[(name, setting) for name, setting in settings if not _is_of_hosts(setting)],
+        garbage=garbage,
+        is_removed=action == "remove-garbage",
+        problem=problem,
+    )
+    return Markup(parts)
+
+
+def _is_of_hosts(setting: pb.OperatorSetting) -> bool:
+    return any(word in setting.variable.lower() for word in _HOSTS)
