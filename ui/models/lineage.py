@@ -1,7 +1,5 @@
 """Where a version came from and what was made of it, as a graph with what each version learned and how well it does."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

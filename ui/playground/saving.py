@@ -1,7 +1,5 @@
 """A box that keeps a conversation, with the answer that is right, as a case of a suite of one's own."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from typing import Any
@@ -97,5 +95,5 @@ class CaseBox:
             return notice(error, "save")
         self._cache.forget()
         name = " and ".join(made.test_suite_version_ids)
-        sentence = f"It is a case of {name}, which has {made.num_cases}."
+        sentence = f"It is a case of {name}, among {made.num_cases} in all."
         return done_notice(sentence, "Secrets and home folders are masked in it.")

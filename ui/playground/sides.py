@@ -1,7 +1,5 @@
 """What each of two models was asked and has said before, so that a conversation goes on with both."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import gradio as gr

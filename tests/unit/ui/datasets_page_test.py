@@ -49,9 +49,7 @@ async def test_tokens_are_shown_beside_what_a_version_is_made_of() -> None:
                 num_rows=10,
                 num_checked_rows=4,
                 lengths=lengths,
-                row=RowTokens(
-                    line=request.line, num_tokens=2, tokens=tokens
-                ),
+                row=RowTokens(line=request.line, num_tokens=2, tokens=tokens),
             )
         )
 

@@ -1,7 +1,5 @@
 """Reading where all services keep their things, and removing what nobody needs any more."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterable
 from itertools import chain

@@ -1,7 +1,5 @@
 """REST routes of what is kept: where, how much room it takes, and the removal of what nobody needs any more."""
 
-from __future__ import annotations
-
 from ui.gateway.storage.actions import collect_garbage, read_storage
 from ui.shared.rpc import RpcRouter
 

@@ -1,7 +1,5 @@
 """The parts of the page Settings that are about endpoints and about storage."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final
 

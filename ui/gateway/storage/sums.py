@@ -1,7 +1,5 @@
 """What goes, summed by what it is and why."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 
