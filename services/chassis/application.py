@@ -32,7 +32,6 @@ from services.chassis.jobs.sql_store import event_garbage
 from services.chassis.logs import configure_logs
 from services.chassis.machine.garbage import GarbageCollector, Place
 from services.chassis.machine.parent import ServiceToken, end_with_parent
-from services.chassis.machine.secrets import names_of_secrets
 from services.chassis.machine.usage import Usage
 from services.chassis.machine.webhooks.servicer import SERVICE_NAME as NOTICE_SERVICE
 from services.chassis.machine.webhooks.wiring import old_deliveries, wired_notices
@@ -45,7 +44,6 @@ JOB_MIGRATIONS = Path(__file__).parent / "jobs" / "migrations"
 _HEALTH_SECONDS = 2.0
 # Of the grace, for what must still be told; the rest is for the calls and jobs that end after it.
 _DRAIN_SHARE = 0.75
-_PLACES = ("data_dir", "database_url", "artifacts_url", "gc_hours", "event_days", "cache_days")
 _log = structlog.get_logger()
 
 Hook = Callable[[], Awaitable[None]]
@@ -206,16 +204,7 @@ async def assemble(name: str, settings: ServiceSettings, migrations: Path = JOB_
     telemetry = Telemetry()
     server = Server(telemetry, CallLimit(settings.max_calls, settings.max_watches), token, settings.tls_dir)
     of_artifacts = ArtifactGarbage(settings.resolved_artifacts_url(name), cache_dir, store.at_work_since)
-    place = Place(
-        name,
-        settings.service_dir(name),
-        settings.resolved_database_url(name),
-        settings.resolved_artifacts_url(name),
-        settings,
-        (*_PLACES, *settings.shown),
-        names_of_secrets(settings.env_prefix, settings.secrets_dir),
-    )
-    garbage = GarbageCollector(name, settings.gc_hours, place)
+    garbage = GarbageCollector(name, settings.gc_hours, Place.of_service(name, settings))
     garbage.add(of_artifacts.half_written, partial(of_artifacts.unused, settings.cache_days))
     garbage.add(partial(event_garbage, store, settings.event_days))
     garbage.serve_at(server)

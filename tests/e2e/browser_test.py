@@ -20,6 +20,7 @@ from tests.machine import PATIENCE_SECONDS
 from tests.unit.chassis.machine.webhook_receiver import running_receiver
 from ui.cli.connection import Gateway
 from ui.cli.processes import System
+from ui.shared.environment import PAGES
 
 CHROMIUM = shutil.which("chromium")
 QUIET = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update")
@@ -30,6 +31,8 @@ SUITE = "roo_xml/browser@1"
 PATIENCE_MS = 1000 * PATIENCE_SECONDS
 VIOLATIONS = """async () => (await axe.run({resultTypes: ['violations']})).violations
     .flatMap(rule => rule.nodes.map(node => `${rule.id}: ${node.html.slice(0, 200)}`))"""
+OPEN = {"./models": "/models?model=tiny@1", "./playground": "/playground?beside=tiny@1"}
+PATHS = [*(OPEN.get(address, address[1:]) for _, address in PAGES), "/settings", "/docs"]
 pytestmark = [pytest.mark.in_order, pytest.mark.browser, pytest.mark.timeout(600)]
 
 if CHROMIUM is None and os.environ.get("CI") != "true":
@@ -261,7 +264,7 @@ def test_a_repeated_run_is_compared_with_the_first_and_reported(page: Page, url:
 
 def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     case = Gateway(url).get(f"/test-suites/{SUITE}/cases")["test_cases"][0]
-    page.goto(f"{url}/playground?suite={SUITE}&case={case['case_id']}&model=tiny@1")
+    page.goto(f"{url}/playground?suite={SUITE}&case={case['case_id']}&model=tiny@1&beside=tiny@1")
     expect(page.locator("#playground-case input")).to_have_value(case["case_id"])
     page.get_by_role("button", name="Sampling").click()
     expect(page.get_by_label("Longest answer, in tokens")).to_have_value("192")
@@ -272,15 +275,22 @@ def test_a_case_is_tried_by_hand_and_judged(page: Page, url: str) -> None:
     page.get_by_label("Longest answer, in tokens").press("Tab")
     expect(page.get_by_label("Longest answer, in tokens")).to_have_value("12")
     page.get_by_role("button", name="Answer", exact=True).click()
-    expect(page.locator("#judgement .layer.failed").first).to_be_visible()
+    for judgement in ("#judgement", "#beside-judgement"):
+        expect(page.locator(f"{judgement} .layer.failed").first).to_be_visible()
 
     page.get_by_label("My own message").check()
     page.get_by_role("button", name="Answer", exact=True).click()
     expect(page.locator("#playground-messages .dy-blame")).to_contain_text("no message")
     page.get_by_label("Message", exact=True).fill(HOSTILE)
     page.get_by_role("button", name="Answer", exact=True).click()
-    expect(page.locator("#answer [aria-busy=false]")).to_contain_text("12 answer tokens")
+    for answer in ("#answer", "#beside-answer"):
+        expect(page.locator(f"{answer} [aria-busy=false]")).to_contain_text("12 answer tokens")
     expect(page.locator("#talk")).to_contain_text(HOSTILE)
+    page.get_by_role("button", name="Save as a case").first.click()
+    page.locator("#save-suite-name").get_by_role("textbox").fill("mine")
+    page.locator("#save-right").get_by_role("textbox").fill("Blue.")
+    page.locator("#playground-save-case").click()
+    expect(page.locator("#save-message")).to_contain_text("It is a case of text/mine@")
 
 
 def test_a_version_is_watched_paused_resumed_and_left_alone(page: Page, url: str) -> None:
@@ -359,28 +369,7 @@ def test_what_is_refused_is_said_on_the_page(page: Page, url: str) -> None:
     expect(page.locator("#loop-message [role=alert]")).to_contain_text("minutes")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/models?model=tiny@1",
-        "/doctor",
-        "/test-suites",
-        "/test-runs",
-        "/comparisons",
-        "/playground",
-        "/feedback",
-        "/sessions",
-        "/datasets",
-        "/training-jobs",
-        "/loops",
-        "/schedules",
-        "/shipments",
-        "/deployments",
-        "/settings",
-        "/docs",
-    ],
-)
+@pytest.mark.parametrize("path", PATHS)
 def test_every_page_stands_alone_and_keeps_axes_rules_in_both_themes(page: Page, url: str, path: str) -> None:
     failures: list[str] = []
     page.on("pageerror", lambda error: failures.append(str(error)))

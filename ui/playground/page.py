@@ -60,10 +60,8 @@ def build(cache: ServiceCache) -> None:
             box, kept, subject = FeedbackBox(cache, has_turns=False), parts.area("feedback-message"), gr.State({})
             saving, prompt = CaseBox(cache, subject, box.author), parts.area("prompt")
     page = _Page(cache, form, Talks(form, first, second), box)
-    values, outputs = (
-        form.components() | {first.so_far, second.so_far},
-        [form.message, first.so_far, *first.areas, second.so_far, *second.areas],
-    )
+    so_far = [first.so_far, second.so_far]
+    values, outputs = form.components() | set(so_far), [form.message, *so_far, *first.areas, *second.areas]
     opened = [form.model, form.beside, form.suite, form.case, form.source, first.talk, beside]
     parts.root().load(page.open, None, opened, **_QUIET)
     form.suite.change(page.cases, [form.suite, form.case], [form.case], **_QUIET)
@@ -80,7 +78,7 @@ def build(cache: ServiceCache) -> None:
     emptied = [*first.areas, *second.areas, prompt, kept, box.area, saving.message]
     js = _emptied(len(emptied), len(columns))
     gr.on(restart, None, None, [*emptied, *columns], js=js, cancels=[request], **_QUIET)
-    gr.on(restart, page.begin, None, [first.so_far, second.so_far], **_QUIET)
+    gr.on(restart, page.begin, None, so_far, **_QUIET)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 from urllib.parse import unquote, urlsplit
 
 import grpc.aio
@@ -22,11 +22,14 @@ from pydantic_settings import BaseSettings
 
 from services.chassis.errors import ServiceError
 from services.chassis.machine.files import size_below
+from services.chassis.machine.secrets import names_of_secrets
 from services.chassis.server import Server
+from services.chassis.settings import ServiceSettings
 
 _SERVICE_NAME = "drillyard.storage.v1.StorageService"
 MAX_ITEMS = 10_000
 _FIRST_SECONDS = 600.0
+_PLACES = ("data_dir", "database_url", "artifacts_url", "gc_hours", "event_days", "cache_days")
 # As far back as a date can lie, and a little less.
 _MOST_DAYS = 700_000.0
 _log = structlog.get_logger()
@@ -75,6 +78,19 @@ class Place:
     settings: BaseSettings
     shown: Sequence[str]
     secrets: Sequence[str] = ()
+
+    @classmethod
+    def of_service(cls, service: str, settings: ServiceSettings) -> Self:
+        """Return that of a gRPC service."""
+        return cls(
+            service,
+            settings.service_dir(service),
+            settings.resolved_database_url(service),
+            settings.resolved_artifacts_url(service),
+            settings,
+            (*_PLACES, *settings.shown),
+            names_of_secrets(settings.env_prefix, settings.secrets_dir),
+        )
 
     def describe(self) -> pb.ServiceStorage:
         """Return how much room everything takes, without user and password of any address; it walks the folder."""

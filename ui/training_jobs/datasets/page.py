@@ -92,8 +92,7 @@ def build(cache: ServiceCache) -> None:
             message = parts.area("dataset-message")
             mix = parts.area("dataset-mix", waits=True)
             model = gr.Dropdown([""], value="", label="Count tokens by the tokenizer of", elem_id="dataset-model")
-            rows = parts.area("dataset-rows")
-            mask = parts.area("dataset-mask")
+            rows, mask = parts.area("dataset-rows"), parts.area("dataset-mask")
             with gr.Column(visible=False, elem_classes="dy-form") as editor:
                 text = gr.Textbox(label="The row, as JSON", lines=16, max_length=1_000_000, elem_id="dataset-row")
                 save = gr.Button("Save as a new version", size="sm", elem_id="dataset-save")
