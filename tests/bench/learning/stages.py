@@ -63,12 +63,22 @@ class Round:
     def train(
         self, name: str, num_examples: int, spec: Mapping[str, Any], *, adapter: Path | None = None
     ) -> tuple[Path, Curves]:
+        """Train on rows drawn for this stage alone: see `train_on`."""
+        # Every stage has rows of its own.
+        order = DatasetOrder(self.prompt_size, self.seed_of(name), num_examples, (), self.suite_cases)
+        return self.train_on(name, build(self.profile, order).content, spec, adapter=adapter)
+
+    def seed_of(self, name: str) -> int:
+        """Return the seed by which a stage draws its cases."""
+        return self.seed + sum(map(ord, name)) * 1000
+
+    def train_on(
+        self, name: str, rows: bytes, spec: Mapping[str, Any], *, adapter: Path | None = None
+    ) -> tuple[Path, Curves]:
         """Return the folder of the trained adapter, and the curves; what was trained before is not trained again."""
         folder = self.folder / name
         folder.mkdir(parents=True, exist_ok=True)
-        # Every stage has rows of its own.
-        order = DatasetOrder(self.prompt_size, self.seed + len(name) * 1000, num_examples, (), self.suite_cases)
-        (folder / "rows.jsonl").write_bytes(build(self.profile, order).content)
+        (folder / "rows.jsonl").write_bytes(rows)
         plan = self._plan(folder, spec, adapter)
         curves = Curves()
         train(plan, Workers(), curves)
