@@ -15,9 +15,10 @@ from services.protocols.judging.rewards import CONFORMING
 from services.protocols.profile import Profile
 from services.protocols.session import Session
 from services.protocols.suites.dataset_row import DatasetRow
+from services.trainer.training.examples import BadExampleError
 from services.trainer.training.rollouts.player import DrawingSettings, Player
 from services.trainer.training.rollouts.rewards import RewardWeights
-from services.trainer.training.rollouts.tasks import tasks_of
+from services.trainer.training.rollouts.tasks import Task, tasks_of
 
 _QUESTIONS = Path(__file__).parents[3] / "ui/cli/guardrails/tasks/general.jsonl"
 _MAX_NEW_TOKENS = 256
@@ -25,12 +26,24 @@ _MAX_TOKENS = 4096
 
 
 def conforming(loaded: LoadedModel, profile: Profile, cases: Sequence[Case], prompt_size: str) -> list[bool]:
-    """Return for each case whether the likeliest answers conform, in the order of the cases."""
-    rows = [_row(profile, case, prompt_size) for case in cases]
-    tasks = tasks_of(rows, loaded, max_tokens=loaded.max_positions, max_new_tokens=_MAX_NEW_TOKENS)
+    """Return for each case whether the likeliest answers conform, in the order of the cases.
+
+    A case whose prompt leaves no room for an answer in the model's context does not.
+    """
+    tasks = {place: task for place, case in enumerate(cases) for task in _task(loaded, profile, case, prompt_size)}
     settings = DrawingSettings(1, 0.0, _MAX_NEW_TOKENS, loaded.max_positions, seed=0)
-    groups = Player(loaded, settings, RewardWeights((), cases)).draw(dict(enumerate(tasks)), 0)
-    return [rollout.rewards[CONFORMING] == 1 for (rollout,) in groups]
+    groups = Player(loaded, settings, RewardWeights((), cases)).draw(tasks, 0)
+    right = {place for place, (rollout,) in zip(tasks, groups, strict=True) if rollout.rewards.get(CONFORMING) == 1}
+    return [place in right for place in range(len(cases))]
+
+
+def _task(loaded: LoadedModel, profile: Profile, case: Case, prompt_size: str) -> list[Task]:
+    row = _row(profile, case, prompt_size)
+    try:
+        return tasks_of([row], loaded, max_tokens=loaded.max_positions, max_new_tokens=_MAX_NEW_TOKENS)
+    except BadExampleError as error:
+        print(f"    not asked: {error}")
+        return []
 
 
 def _row(profile: Profile, case: Case, prompt_size: str) -> DatasetRow:
