@@ -182,7 +182,8 @@ class ServiceSettings(BaseSettings):
     secrets_dir: Path | None = Field(default=None, description="Folder with a file per secret.")
     webhooks: tuple[Webhook, ...] = Field(default=(), description="Who is told of jobs, as a JSON list.")
     webhook_hosts: tuple[str, ...] = Field(
-        default=(), description="Hosts that webhooks may be at, private ones too; none: this machine and the internet."
+        default=(),
+        description="Hosts that may be told, private ones too; none: the internet, and this machine in settings.",
     )
     smtp_url: str = Field(
         default="",

@@ -53,7 +53,8 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     former = dict(os.environ)
-    os.environ.update(_environment())
+    services = ("REGISTRY", "TEST_RUNNER", "EVALUATOR", "TRAINER", "FEEDBACK")
+    os.environ.update(_environment(), **{f"{name}_WEBHOOK_HOSTS": '["127.0.0.1"]' for name in services})
     try:
         with System(tmp_path_factory.mktemp("browser")) as system:
             Gateway(system.url).upload("/test-suites", _suite(), test_suite_id="roo_xml/browser")
@@ -193,6 +194,13 @@ def test_a_page_opened_by_its_address_shows_the_same_run(page: Page, url: str) -
         with page.expect_download() as downloading:
             page.get_by_role("button", name=name).click()
         assert downloading.value.path().read_bytes().startswith(beginning)
+    page.locator(".dy").first.evaluate(
+        """(place) => place.append(Object.assign(document.createElement('table'), {
+            innerHTML: '<tr><th>Odd</th></tr><tr><td>x;"=1+1</td></tr>', id: 'odd'}))"""
+    )
+    with page.expect_download() as downloading:
+        page.locator("#odd + .save").get_by_role("button").click()
+    assert downloading.value.path().read_text(encoding="utf-8-sig").splitlines() == ["Odd", """"x;'""=1+1\""""]
     zone = page.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
     expect(page.locator("#runs time").first).to_have_attribute("data-zone", zone)
 

@@ -49,12 +49,13 @@ class OpenPages:
         self._intervals: dict[str, tuple[float, float]] = {}
         self._look_time = 0.0
 
-    def interval(self, page: str, seconds: float, now: float | None = None) -> float | None:
+    def interval(self, page: str, seconds: float, current: float, now: float | None = None) -> float | None:
         """Note that a page asks, and return how long it waits between questions from now on; None: as before.
 
         Args:
             page: Names it.
             seconds: How long it waits where few are open.
+            current: How long it waits now, as the page itself says: one that was hidden for long is forgotten here.
             now: Of the clock that only goes on.
         """
         now = time.monotonic() if now is None else now
@@ -63,11 +64,10 @@ class OpenPages:
             kept = self._intervals.items()
             self._intervals = {name: one for name, one in kept if now - one[0] < one[1] + _FORGET_SECONDS}
             self._look_time = now
-        former = self._intervals.get(page, (now, seconds))[1]
         num_pages = len(self._intervals) + (page not in self._intervals)
         interval = seconds * math.ceil(num_pages / (seconds * _MOST_QUESTIONS_PER_SECOND))
         self._intervals[page] = now, interval
-        return interval if interval != former else None
+        return interval if interval != current else None
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -93,7 +94,7 @@ def root() -> Any:
 def keep_fresh(
     cache: ServiceCache,
     refresh: Callable[..., Awaitable[list[Any]]],
-    inputs: Any,
+    inputs: list[Any],
     outputs: list[Any],
     *,
     seconds: float = TICK_SECONDS,
@@ -103,14 +104,18 @@ def keep_fresh(
     timer = gr.Timer(seconds)
 
     @wraps(refresh)
-    async def refreshed(*values: Any) -> list[Any]:
+    async def refreshed(current: float, *values: Any) -> list[Any]:
         request = request_of_event()
         name = f"{request.session_hash if request else ''} {refresh.__module__}"
-        interval = cache.open_pages.interval(name, seconds)
+        interval = cache.open_pages.interval(name, seconds, current)
         return [*await refresh(*values), gr.skip() if interval is None else gr.Timer(value=interval)]
 
+    # By which the page framework counts the inputs.
+    own, inner = inspect.signature(refreshed, follow_wrapped=False), inspect.signature(refresh)
+    parameters = [own.parameters["current"], *inner.parameters.values()]
+    refreshed.__signature__ = inner.replace(parameters=parameters)  # type: ignore[attr-defined]
     starts = [root().load, timer.tick] if on_load else [timer.tick]
-    gr.on(starts, refreshed, inputs, [*outputs, timer], show_progress="hidden", api_visibility="private")
+    gr.on(starts, refreshed, [timer, *inputs], [*outputs, timer], show_progress="hidden", api_visibility="private")
 
 
 def picked(event: gr.EventData) -> str:

@@ -141,6 +141,13 @@ def is_public(text: str) -> bool:
     return address.is_global and not address.is_multicast and not any(address in net for net in _SPECIAL_NETWORKS)
 
 
+def is_inward(host: str) -> bool:
+    """Whether a host is written as this machine, or as an address that is none of the internet."""
+    with suppress(ValueError):
+        return not is_public(host)
+    return is_loopback(host)
+
+
 def check_addresses(host: str, addresses: Iterable[str], trusted_hosts: Collection[str]) -> None:
     """Raise ForbiddenAddressError unless a name may lead to all of these addresses."""
     may_be = is_loopback if is_loopback(host) else is_public

@@ -53,6 +53,13 @@ class HostPolicy:
                 f"Use another, or have the operator add the host to {self._variables.hosts}.",
             )
 
+    def inward(self, host: str) -> PermissionDenied:
+        """Return the refusal of a host that is not on the internet, and that an operator would have to name."""
+        return PermissionDenied(
+            f"The host {host} is this machine, or in a network of its own.",
+            f"Use another, or have the operator add the host to {self._variables.hosts}.",
+        )
+
     def secret_for(self, name: str, host: str, *, field: str, is_chosen: bool = False) -> str:
         """Return the secret `name`, which `host` is going to see; empty for an empty name.
 

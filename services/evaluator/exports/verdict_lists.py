@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 from collections.abc import AsyncGenerator, Iterable
 from dataclasses import asdict
 
@@ -15,8 +16,9 @@ _COLUMNS = (
     *("conforming", "accepted", "well_formed", "cause", "layer", "fault", "sentence", "num_turns", "had_client_error"),
 )
 _SPENT = ("num_prompt_tokens", "num_cached_tokens", "num_generated_tokens", "latency_seconds")
-# A spreadsheet runs a cell that begins so; an apostrophe before it makes it text.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# A spreadsheet runs a cell that begins so; an apostrophe before it makes it text. One that separates by semicolons or
+# tabs finds the quotes of a cell only where a line begins, and so another cell, or line, inside of it.
+_FORMULA = re.compile(r"(^(?=[\t\r])|(?:^|[;\t\r\n])(?=[\s\"]*[=+\-@\uff1d\uff0b\uff0d\uff20]))")
 
 
 async def write_csv(source: Source) -> AsyncGenerator[str]:
@@ -31,9 +33,7 @@ async def write_csv(source: Source) -> AsyncGenerator[str]:
 
 def escaped(cell: object) -> object:
     """Return a cell that no spreadsheet runs as a formula; numbers stay numbers."""
-    if not isinstance(cell, str) or (not cell.lstrip().startswith(_FORMULA) and not cell.startswith(_FORMULA)):
-        return cell
-    return f"'{cell}"
+    return _FORMULA.sub(r"\1'", cell) if isinstance(cell, str) else cell
 
 
 def _cells(verdict: Verdict, scores: Iterable[str]) -> list[object]:

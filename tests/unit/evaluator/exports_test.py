@@ -120,12 +120,15 @@ async def test_csv_has_a_line_per_verdict() -> None:
     )
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", "\n=1"])
-def test_cells_that_a_spreadsheet_would_run_are_text(cell: str) -> None:
-    assert escaped(cell) == f"'{cell}"
+@pytest.mark.parametrize("before", ["", 'a";', "a\t", "a\n", "a\r\n", "a;b;"])
+@pytest.mark.parametrize("formula", ["=1+1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", '"=1', "\uff1d1"])
+def test_cells_that_a_spreadsheet_would_run_are_text_wherever_it_separates(before: str, formula: str) -> None:
+    text = str(escaped(before + formula))
+    assert text.replace("'", "") == before + formula
+    assert not any(piece.lstrip(' "').startswith(tuple("=+-@\uff1d")) for piece in re.split(r"[;\t\r\n]", text))
 
 
-@pytest.mark.parametrize("cell", ["a=1", "", "1", -1, 0.5, True])
+@pytest.mark.parametrize("cell", ["a=1", "", "1", "a; b", "a,=1", -1, 0.5, True])
 def test_other_cells_stay_as_they_are(cell: object) -> None:
     assert escaped(cell) is cell
 

@@ -14,6 +14,7 @@ import httpx2
 
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobContext, Json
+from services.chassis.machine.guarded_http import ForbiddenAddressError
 from services.chassis.machine.webhooks.signing import Keys, no_mail_server, signature, signing_key
 from services.chassis.machine.webhooks.subscriptions import AT_ONCE
 from services.chassis.settings import Webhook
@@ -59,6 +60,7 @@ class DeliveryJob:
 
         Raises:
             FailedPrecondition: The webhook is set no more, wants no more, or did not take it in all tries.
+            PermissionDenied: Its host may not be told.
         """
         saved = context.saved or {"num_tries": 0, "due": 0.0}
         num_tries, due = saved["num_tries"], saved["due"]
@@ -87,6 +89,7 @@ class DeliveryJob:
 
         Raises:
             FailedPrecondition: The address says that it wants no more.
+            PermissionDenied: Its host leads to where only hosts lead that an operator names.
         """
         if webhook.mail_address:
             if self._mail is None:
@@ -106,6 +109,8 @@ class DeliveryJob:
         try:
             async with asyncio.timeout(_TIMEOUT_SECONDS):
                 response = await self._client.post(webhook.url, content=body.encode(), headers=headers)
+        except ForbiddenAddressError:
+            raise self._keys.policy.inward(webhook.host) from None
         except (httpx2.HTTPError, TimeoutError) as error:
             return f"it does not answer ({type(error).__name__})"
         if response.status_code == HTTPStatus.GONE:

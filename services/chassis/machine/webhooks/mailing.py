@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import EmailMessage
@@ -54,7 +55,7 @@ class MailServer:
         except aiosmtplib.SMTPResponseException as error:
             return f"the mail server answers {error.code} {error.message[:200]}"
         except (aiosmtplib.SMTPException, OSError) as error:
-            return f"the mail server does not answer ({type(error).__name__})"
+            return _sentence(error)
         return ""
 
     def _connection(self) -> dict[str, Any]:
@@ -69,6 +70,19 @@ class MailServer:
             "password": self.password() if parts.username else None,
             "timeout": _TIMEOUT_SECONDS,
         }
+
+
+def _sentence(error: BaseException) -> str:
+    """Return why there was no answer of the mail server, or none to what it was asked before any mail."""
+    causes = [error, error.__cause__, error.__context__]
+    for cause in causes:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f"the certificate of the mail server is not accepted: {cause.verify_message.rstrip('.')}"
+    if any(isinstance(cause, ssl.SSLError) for cause in causes):
+        return "the mail server does not encrypt the connection as its address says"
+    if isinstance(error, OSError):
+        return f"the mail server does not answer ({type(error).__name__})"
+    return f"the mail server cannot be used: {str(error).rstrip('.')[:200]}"
 
 
 def mail_of(message: Json, sender: str, address: str, message_id: str) -> EmailMessage:

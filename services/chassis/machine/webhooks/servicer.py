@@ -88,11 +88,12 @@ class NoticeServicer(rpc.NoticeServiceServicer):
     def _subscription(self, subscription: Subscription) -> pb.Subscription:
         webhook = subscription.webhook
         parts = urlsplit(webhook.url)
-        port = f":{parts.port}" if parts.port else ""
         return pb.Subscription(
             subscription_id=webhook.key,
-            # Path and query may hold a token.
-            address=webhook.url if webhook.mail_address else f"{parts.scheme}://{webhook.host}{port}",
+            # Path, query and the name of a user may hold a token.
+            address=webhook.url
+            if webhook.mail_address
+            else f"{parts.scheme}://{parts.netloc.rpartition('@')[2].lower()}",
             events=webhook.events,
             kinds=webhook.kinds,
             is_of_settings=subscription.is_of_settings,

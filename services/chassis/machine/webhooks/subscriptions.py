@@ -37,7 +37,7 @@ class Subscriptions:
         service: Its name, which stands in greetings.
         store: Keeps those that people add, so that every replica tells them.
         webhooks: Those of the settings.
-        check: Raises a ServiceError that says why an address cannot be told.
+        check: Raises a ServiceError that says why an address that a person adds cannot be told.
     """
 
     def __init__(
@@ -60,10 +60,19 @@ class Subscriptions:
         }
 
     async def webhook(self, key: str) -> Webhook | None:
-        """Return the webhook whose address has a digest; None: it is told no more."""
+        """Return the webhook whose address has a digest; None: it is told no more.
+
+        Raises:
+            ServiceError: It was added, and cannot be told any more.
+        """
         if key in self._of_settings:
             return self._of_settings[key]
-        return next((Webhook(**job.spec["added"]) for job in await self._added() if job.spec["webhook"] == key), None)
+        for job in await self._added():
+            if job.spec["webhook"] == key:
+                webhook = Webhook(**job.spec["added"])
+                self._check(webhook)
+                return webhook
+        return None
 
     async def add(self, webhook: Webhook, *, is_silent: bool = False) -> Subscription:
         """Tell an address from now on, and greet it unless that `is_silent`.

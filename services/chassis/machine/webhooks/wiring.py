@@ -50,6 +50,15 @@ class Sending:
         elif not self.settings.smtp_url or not self.settings.mail_from:
             raise no_mail_server()
 
+    def check_added(self, webhook: Webhook) -> None:
+        """Raise a ServiceError as `check`, or if an address that a person adds is inward and no operator names it."""
+        from services.chassis.machine.guarded_http import is_inward
+
+        self.check(webhook)
+        policy, host = self.keys.policy, webhook.host
+        if not webhook.mail_address and host not in policy.trusted_hosts and is_inward(host):
+            raise policy.inward(host)
+
     def job(self, webhook_of: Callable[[str], Awaitable[Webhook | None]]) -> Callable[[JobContext], Awaitable[Json]]:
         """Return what does a delivery."""
 
@@ -111,7 +120,7 @@ def wired_notices(
     sending = Sending(settings, Keys(policy, token))
     for webhook in settings.webhooks:
         sending.check(webhook)
-    subscriptions = Subscriptions(service, store, settings.webhooks, sending.check)
+    subscriptions = Subscriptions(service, store, settings.webhooks, sending.check_added)
     for kind in (DELIVERY_KIND, SUBSCRIPTION_KIND):
         runner.register(kind, sending.job(subscriptions.webhook), limit=AT_ONCE)
     stuck = timedelta(minutes=settings.stuck_minutes)

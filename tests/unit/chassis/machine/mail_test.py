@@ -1,12 +1,14 @@
 """Who is told is added, tried and removed, and mail goes over a real SMTP server of this machine."""
 
 import json
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
 from email.message import Message
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -35,6 +37,7 @@ class Mailbox:
         self.mails: list[Message] = []
         self.refusals: list[str] = []
         self.callers: list[bytes] = []
+        self.are_encrypted: list[bool] = []
 
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, address: str, options: Any) -> str:
         """Take or refuse an address."""
@@ -55,14 +58,22 @@ class Mailbox:
         """Let in who knows the password."""
         assert isinstance(data, LoginPassword)
         self.callers.append(data.login)
+        assert server.transport is not None
+        self.are_encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return AuthResult(success=data.password == b"s3cret", handled=False)
 
 
 @contextmanager
-def running(mailbox: Mailbox) -> Iterator[str]:
-    """Serve a mailbox, and yield its address."""
+def running(mailbox: Mailbox, tls: ssl.SSLContext | None = None, *, is_implicit: bool = False) -> Iterator[str]:
+    """Serve a mailbox, encrypted by STARTTLS or from the first byte where there is a `tls`, and yield its address."""
     controller = Controller(
-        mailbox, "127.0.0.1", free_port(), authenticator=mailbox.authenticate, auth_require_tls=False
+        mailbox,
+        "127.0.0.1",
+        free_port(),
+        ssl_context=tls if is_implicit else None,
+        tls_context=None if is_implicit else tls,
+        authenticator=mailbox.authenticate,
+        auth_require_tls=False,
     )
     controller.start()
     try:
@@ -235,3 +246,15 @@ async def test_mail_needs_a_server_and_a_webhook_what_signs_it(tmp_path: Path) -
         await trainer.add("https://other.example/x")
     await trainer.remove(answer.subscription.subscription_id)
     assert await trainer.subscriptions() == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://127.0.0.1:9/x", "http://localhost:9/x", "http://[::1]/x", "https://10.0.0.7/x", "https://169.254.169.254"],
+)
+async def test_what_is_not_on_the_internet_is_told_where_an_operator_names_it(tmp_path: Path, url: str) -> None:
+    token = ServiceToken.make(tmp_path / "token")
+    with pytest.raises(PermissionDenied, match="WEBHOOK_HOSTS"):
+        await Trainer(token=token).add(url)
+    named = Trainer(token=token, webhook_hosts=(str(urlsplit(url).hostname),))
+    assert (await named.add(url)).subscription.address == url.removesuffix("/x")

@@ -200,6 +200,21 @@ def debug_logs(capsys: pytest.CaptureFixture[str]) -> Iterator[pytest.CaptureFix
     structlog.reset_defaults()
 
 
+async def test_an_address_that_may_not_be_told_any_more_is_given_up_at_once(store: SqlJobStore) -> None:
+    inward = Webhook(url="https://10.0.0.7/x", secret="hook")
+    process = await Process(store, inward).started()
+    (delivery,) = await process.delivered()
+    assert delivery.error is not None and "X_WEBHOOK_HOSTS" in delivery.error.next_step
+    await process.stop()
+
+    def refuse(webhook: Webhook) -> None:
+        raise FailedPrecondition(f"{webhook.host} may not be told.", "Name it.")
+
+    added = await Subscriptions("registry", store, (), lambda webhook: None).add(inward)
+    with pytest.raises(FailedPrecondition, match="may not be told"):
+        await Subscriptions("registry", store, (), refuse).webhook(added.webhook.key)
+
+
 async def test_no_log_of_a_delivery_has_the_address(
     store: SqlJobStore, receiver: Receiver, debug_logs: pytest.CaptureFixture[str]
 ) -> None:
