@@ -54,7 +54,8 @@ class JobClient(ABC):
         """Return how the job stands."""
         job = await patiently(lambda: self._job(work_id), self._peer)
         error = job.error
-        return WorkState(state_of(job), error.code, error.problem, error.next_step, _worked_seconds(job))
+        end = job.end_time.ToDatetime() if job.HasField("end_time") else None
+        return WorkState(state_of(job), error.code, error.problem, error.next_step, _worked_seconds(job), end)
 
     async def cancel(self, work_id: str) -> None:
         """Cancel the job.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from services.chassis.artifacts import Artifact
@@ -152,11 +153,23 @@ class WorkState:
     problem: str = ""
     next_step: str = ""
     seconds: float = 0.0
+    end_time: datetime | None = None
 
     @property
     def is_final(self) -> bool:
         """Whether the work has ended."""
         return self.state.is_final
+
+
+def tested_seconds(run: WorkState, evaluation: WorkState | None) -> float:
+    """Return for how long a run and its judging were worked on.
+
+    An evaluation begins with its run and waits for it, even while that waits: of its time counts what came after.
+    """
+    if evaluation is None or evaluation.end_time is None or run.end_time is None:
+        return run.seconds
+    later = (evaluation.end_time - run.end_time).total_seconds()
+    return run.seconds + min(max(later, 0.0), evaluation.seconds)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from services.feedback.domain.schedules.scheduled_run import (
     results_of,
     with_change,
 )
-from services.feedback.domain.work import TestOrder, WorkProgress
+from services.feedback.domain.work import TestOrder, WorkProgress, tested_seconds
 from services.feedback.jobs.loop import cancel_work
 from services.feedback.jobs.steps import Services
 from services.feedback.jobs.waiting import uninterrupted, until_ended
@@ -104,9 +104,10 @@ class ScheduledRunJob:
         return [(work, work_id) for work, work_id in works if work_id]
 
     async def _count_time(self, record: _Record) -> None:
-        seconds = [(await work.state(work_id)).seconds for work, work_id in self._started(record.report)]
-        # An evaluation begins with its run and waits for it: its time holds the run's.
-        await record.keep(machine_seconds=max(seconds, default=0.0))
+        states = [await work.state(work_id) for work, work_id in reversed(self._started(record.report))]
+        if states:
+            run, *evaluation = states
+            await record.keep(machine_seconds=tested_seconds(run, next(iter(evaluation), None)))
 
     async def _subject(self, scheduled_run_id: str) -> tuple[Schedule, ScheduledRun]:
         run = await self._runs.get(scheduled_run_id)

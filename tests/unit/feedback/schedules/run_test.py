@@ -31,6 +31,7 @@ from services.feedback.convert.loops import spec_from_proto
 from services.feedback.convert.schedules import run_to_proto, schedule_spec_from_proto, schedule_to_proto
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleSpec, ScheduleState
 from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, ScheduledRun, ScheduledRunOutcome
+from services.feedback.domain.work import WorkState, tested_seconds
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
 from services.feedback.store.jobs import MIGRATIONS
@@ -135,7 +136,7 @@ async def test_a_served_version_is_tested_and_held_against_the_last_good_run(wat
         tested = await services.test_runner.state(report.test_run_id)
         judged = await services.evaluator.state(report.evaluation_id)
         # The evaluation went on while the run did; the time of both is not paid for twice.
-        assert report.machine_seconds == max(tested.seconds, judged.seconds) > 0
+        assert report.machine_seconds == tested_seconds(tested, judged) > 0
     assert [run.outcome for run in runs] == [
         ScheduledRunOutcome.MET,
         ScheduledRunOutcome.DRIFTED,
@@ -251,6 +252,19 @@ async def test_a_run_by_hand_is_one_per_request_and_one_at_a_time(watch: Watch) 
     with pytest.raises(NotFound):
         await watch.usecases.get(schedule_id)
     assert await watch.jobs.find(first.scheduled_run_id) is None
+
+
+def test_what_waits_in_a_queue_or_for_its_run_costs_nothing() -> None:
+    def ended(seconds: float, end: float) -> WorkState:
+        return WorkState(JobState.SUCCEEDED, seconds=seconds, end_time=datetime.fromtimestamp(end, UTC))
+
+    # Both were asked for at once; the run waited for 900 s, worked for 60, and was judged 5 s later.
+    assert tested_seconds(ended(60.0, 960.0), ended(965.0, 965.0)) == 65.0
+    # The evaluator was busy for an hour meanwhile.
+    assert tested_seconds(ended(60.0, 960.0), ended(7.0, 4567.0)) == 67.0
+    # Its clock is behind.
+    assert tested_seconds(ended(60.0, 960.0), ended(965.0, 955.0)) == 60.0
+    assert tested_seconds(ended(60.0, 960.0), None) == 60.0
 
 
 async def test_a_run_with_too_few_answers_says_so_and_decides_nothing(watch: Watch) -> None:
