@@ -158,6 +158,10 @@ bench-gpu: setup ## Test and measure training on a GPU against TRL; here it need
 tour: setup tools ## Take a newcomer's first steps in a browser, and write docs/tour.md with its pictures
 	python -m tests.e2e.tour
 
+.PHONY: firefox
+firefox: setup tools ## Take the same steps and see every page in Firefox, which must complain of nothing
+	tests/tools.sh firefox-esr; python -m tests.e2e.firefox --pictures build/firefox
+
 ##@ Nightly
 .PHONY: storm
 storm: setup ## Kill services at work and judge what comes of it (SEED=n MINUTES=n DATABASE=sqlite|postgresql)

@@ -34,12 +34,17 @@ prototype._compile = function (text, ...rest) {{
 }};"""
 
 
+# What a page that is being left still waits for ends in an error that nobody sees.
+_LEAVE_QUIETLY: Final = "addEventListener('beforeunload', () => { console.error = console.warn = () => {}; })"
+
+
 class Complaints:
     """What a browser reports of the pages that it shows."""
 
     def __init__(self, page: Page, url: str) -> None:
         self.sentences: list[str] = []
         self._url = url
+        page.add_init_script(_LEAVE_QUIETLY)
         page.on("pageerror", lambda error: self.sentences.append(f"script: {error}"))
         page.on("console", self._note_entry)
         page.on("request", self._note_request)

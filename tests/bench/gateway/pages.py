@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import random
 import re
 import uuid
 from typing import Any, Final
@@ -17,8 +19,7 @@ class OpenPage:
     """A page at a gateway.
 
     Attributes:
-        num_timers: How many of its events come by themselves.
-        interval: Seconds between two of one timer, where few pages are open.
+        num_questions: How often one of its timers has asked.
     """
 
     def __init__(self, client: httpx.AsyncClient, html: str, query: str) -> None:
@@ -28,9 +29,14 @@ class OpenPage:
         self._client, self._query, self._session = client, query, uuid.uuid4().hex[:11]
         self._values = {item["id"]: item["props"].get("value") for item in config["components"]}
         self._events = [event for event in config["dependencies"] if event["backend_fn"]]
-        self._ticks = self._of("tick")
-        self.num_timers = len(self._ticks)
-        self.interval = min(item["props"]["value"] for item in config["components"] if item["type"] == "timer")
+        self._ticks = {event["targets"][-1][0]: event for event in self._of("tick")}
+        self._has_heartbeat = config["connect_heartbeat"]
+        self.num_questions = 0
+
+    @property
+    def intervals(self) -> list[float]:
+        """Seconds between two questions of each of its timers, as the gateway last told them."""
+        return [self._values[timer] for timer in self._ticks]
 
     async def open(self) -> None:
         """Ask for what it shows first."""
@@ -40,8 +46,29 @@ class OpenPage:
 
     async def tick(self) -> None:
         """Ask for what it shows now."""
-        for event in self._ticks:
+        for event in self._ticks.values():
             await self._ask(event)
+
+    async def stay(self) -> None:
+        """Ask for what it shows whenever it is time, as a page does that is seen, until this is cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self._has_heartbeat:
+                tasks.create_task(self._keep_alive())
+            for timer, event in self._ticks.items():
+                tasks.create_task(self._keep_fresh(timer, event))
+
+    async def _keep_alive(self) -> None:
+        async with self._client.stream("GET", f"/gradio_api/heartbeat/{self._session}") as response:
+            async for _ in response.aiter_bytes():
+                pass
+
+    async def _keep_fresh(self, timer: int, event: dict[str, Any]) -> None:
+        # People do not open their pages at once.
+        await asyncio.sleep(random.uniform(0, self._values[timer]))
+        while True:
+            await self._ask(event)
+            self.num_questions += 1
+            await asyncio.sleep(self._values[timer])
 
     def _of(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self._events if any(target[1] == name for target in event["targets"])]
@@ -59,10 +86,18 @@ class OpenPage:
         async with stream as response:
             async for line in response.aiter_lines():
                 message = json.loads(line.removeprefix("data: ")) if line else {}
-                if message.get("msg") == "process_completed" and not message["success"]:
-                    raise SystemExit(f"{event['id']}: {message}")
+                if message.get("msg") == "process_completed":
+                    self._take(event, message)
                 if message.get("msg") == "close_stream":
                     return
+
+    def _take(self, event: dict[str, Any], message: dict[str, Any]) -> None:
+        if not message["success"]:
+            raise SystemExit(f"{event['id']}: {message}")
+        for number, value in zip(event["outputs"], message["output"]["data"], strict=True):
+            is_update = isinstance(value, dict) and value.get("__type__") == "update"
+            if not is_update or "value" in value:
+                self._values[number] = value["value"] if is_update else value
 
 
 def busy_seconds() -> float:

@@ -165,15 +165,18 @@ def test_a_revoked_key_is_refused_at_once_and_takes_its_sessions_along(gateway: 
     assert again.status_code == 409
 
 
-def test_an_expired_key_is_refused_and_a_used_one_tells_when(gateway: Gateway) -> None:
+def test_an_expired_key_is_refused_with_its_sessions_and_a_used_one_tells_when(gateway: Gateway) -> None:
     key = gateway.make_key("short", "read")
     assert gateway.caller(key).status_code == 200
+    assert gateway.log_in(secret=key["Authorization"].removeprefix("Bearer ")).status_code == 303
+    assert gateway.caller().status_code == 200
     gateway.http.get("/api/v1/audit-events", headers=ADMIN)
     keys = {entry["key_id"]: entry for entry in gateway.http.get("/api/v1/api-keys", headers=ADMIN).json()["api_keys"]}
     assert keys["short"]["last_use_time"] > keys["short"]["create_time"]
     cached = gateway.access._keys["short"]
     object.__setattr__(cached, "expire_time", datetime.now(UTC) - timedelta(seconds=1))
     assert "expired on" in gateway.caller(key).json()["problem"]
+    assert gateway.caller().status_code == 401
 
 
 @pytest.mark.parametrize(
