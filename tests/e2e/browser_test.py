@@ -82,7 +82,8 @@ def page(context: BrowserContext, url: str) -> Iterator[Page]:
     foreign: list[str] = []
 
     def note(request: Request) -> None:
-        if not request.url.startswith((url, "data:", "blob:")):
+        # What stays open for as long as a page does leaves a browser with many tabs no connection for another one.
+        if not request.url.startswith((url, "data:", "blob:")) or "/heartbeat/" in request.url:
             foreign.append(request.url)
 
     opened.on("request", note)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from fastapi import FastAPI
+from gradio.state_holder import SessionState, StateHolder
+from starlette.routing import Mount
 
 from ui.comparisons import page as comparisons
 from ui.diagnoses import page as diagnoses
@@ -49,6 +52,28 @@ _PAGES: tuple[tuple[str, str, Any], ...] = (
 )
 
 
+class _Session(SessionState):
+    """What the page framework remembers of an open page, less a copy of the settings of all pages' components.
+
+    The copy is for the framework's own links to a page, which ours do without. It takes 1.2 MB, and is kept of 10,000
+    pages that were ever opened.
+    """
+
+    def __init__(self, blocks: gr.Blocks) -> None:
+        parts: Any = SimpleNamespace(default_config=blocks.default_config, blocks=())
+        super().__init__(parts)
+
+
+class PageSessions(StateHolder):
+    """The sessions of all pages that were opened."""
+
+    def __getitem__(self, session_id: str) -> SessionState:
+        """Return a session, a new one where there is none."""
+        if session_id not in self.session_data:
+            self.session_data[session_id] = _Session(self.blocks)
+        return super().__getitem__(session_id)
+
+
 def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
     """Mount the pages at the root of `app`; they ask the services by the channels of the gateway."""
     cache = ServiceCache(gateway)
@@ -82,3 +107,10 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         mcp_server=False,
         pwa=False,
     )
+    # It is a connection of each open page's own, and a browser has six to a host: the seventh tab would show nothing.
+    site.config["connect_heartbeat"] = False
+    sessions = PageSessions()  # type: ignore[no-untyped-call]
+    sessions.set_blocks(site)
+    for route in app.routes:
+        if isinstance(route, Mount):
+            route.app.state_holder = sessions  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from services.chassis.errors import NotFound
 from services.chassis.machine.caller import current_caller
 from ui.gateway.access.caller import CALL_KEY, Call, Caller, Scope
 from ui.gateway.access.events import event_of
+from ui.gateway.site import PageSessions
 from ui.shared import parts
 from ui.shared.cache import OpenPages, ServiceCache, html_or_notice
 
@@ -105,6 +106,18 @@ async def test_an_error_is_a_notice_with_what_to_do() -> None:
     assert 'role="alert"' in html
     assert "x&lt;b&gt;" in html
     assert "List the runs." in html
+
+
+async def test_of_a_page_that_is_open_its_state_is_kept_and_no_copy_of_all_settings() -> None:
+    with gr.Blocks() as blocks:
+        state, box = gr.State([]), gr.Textbox()
+    sessions: Any = PageSessions()  # type: ignore[no-untyped-call]
+    sessions.set_blocks(blocks)
+    session = sessions["one"]
+    session[state._id].append("seen")
+    session._update_value_in_config(box._id, "told")
+    assert sessions["one"] is session and sessions["one"][state._id] == ["seen"] and sessions["two"][state._id] == []
+    assert list(session.config_values) == [box._id] and sessions["two"].config_values == {}
 
 
 def test_html_is_sent_once_and_again_only_when_it_changed() -> None:
