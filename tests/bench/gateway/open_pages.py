@@ -57,8 +57,7 @@ async def _measure(url: str, path: str, process: psutil.Process, num_pages: int,
         html = (await client.get(path)).text
         pages = [OpenPage(client, html, path.partition("?")[2]) for _ in range(num_pages)]
         first = max(pages[0].intervals)
-        for page in pages:
-            await page.open()
+        await asyncio.gather(*(page.open() for page in pages))
         tasks = [asyncio.create_task(page.stay()) for page in pages]
         await asyncio.sleep(_SETTLE_SECONDS)
         start, before, asked = time.monotonic(), sum(process.cpu_times()[:2]), _num_questions(pages)
