@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from services.chassis.artifacts import Artifact
-from services.registry.deployers.kubernetes import KubernetesApi, KubernetesDeployer, vllm
+from services.registry.deployers.kubernetes import KubernetesApi, KubernetesDeployer, Recipe, llama_server, vllm
 from services.registry.deployers.kubernetes_objects import Cluster, name_of
 from services.registry.domain.deployment import (
     Deployment,
@@ -30,9 +31,11 @@ from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersio
 from tests.charts.cluster.control_plane import ControlPlane
 from tests.charts.tools import render
 from tests.machine import PATIENCE_SECONDS
+from tests.unit.lm.gguf.llama_server_test import serving_command
+from tests.unit.lm.gguf.models import write
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
-NAMESPACE, MODEL, ACCOUNT = "drilling", "tiny@2", "dy-registry"
+NAMESPACE, MODEL, ACCOUNT, OWNER = "drilling", "tiny@2", "dy-registry", "dy-owner"
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 
 
@@ -94,11 +97,11 @@ def model_server(name: str) -> Iterator[str]:
     server.server_close()
 
 
-def deployer(kubeconfig: Path, address: str = "http://127.0.0.1:9") -> KubernetesDeployer:
-    cluster = Cluster(NAMESPACE, claim="dy-data", labels={"app.kubernetes.io/part-of": "drillyard"})
-    return KubernetesDeployer(
-        KubernetesApi(NAMESPACE, kubeconfig), cluster, vllm("vllm/vllm-openai:v1"), lambda _: address
-    )
+def deployer(
+    kubeconfig: Path, address: str = "http://127.0.0.1:9", recipe: Recipe = vllm("vllm/vllm-openai:v1"), owner: str = ""
+) -> KubernetesDeployer:
+    cluster = Cluster(NAMESPACE, owner, claim="dy-data", labels={"app.kubernetes.io/part-of": "drillyard"})
+    return KubernetesDeployer(KubernetesApi(NAMESPACE, kubeconfig), cluster, recipe, lambda _: address)
 
 
 async def until(look: Callable[[], Awaitable[DeploymentStatus]], *parts: str) -> DeploymentStatus:
@@ -184,6 +187,43 @@ async def test_what_keeps_a_pod_from_running_is_said_in_the_clusters_words(
     await until(lambda: serving.serve(one, SERVED), "failed", 'CrashLoopBackOff: back-off 10s exec: "vllm": not found')
     while not await serving.remove(one):
         await asyncio.sleep(0.2)
+
+
+async def test_a_gguf_version_is_served_by_llama_cpp_s_server(
+    control_plane: ControlPlane, kubeconfig: Path, tmp_path: Path
+) -> None:
+    weights = replace(version(2, ModelVersionKind.GGUF), artifact=Artifact(f"file://{tmp_path}", "sha256:0", 1))
+    one, gguf = deployment("tiny-2-gguf"), ServedVersion(weights)
+    (tmp_path / "files").mkdir()
+    write(tmp_path / "files" / "model.gguf")
+    control_plane.kubectl("create", "deployment", OWNER, "--image=none", "--replicas=0", "-n", NAMESPACE)
+    recipe = llama_server("llama.cpp:server")
+    serving = deployer(kubeconfig, recipe=recipe, owner=OWNER)
+    await until(lambda: serving.serve(one, gguf), "starting", "0 of 1 pods are ready")
+    objects = control_plane.objects("deployments,services", NAMESPACE)
+    made = {item["kind"]: item for item in objects if item["metadata"]["name"] == name_of(one)}
+    owner = control_plane.kubectl("get", "deployment", OWNER, "-n", NAMESPACE, "-o", "jsonpath={.metadata.uid}")
+    assert set(made) == {"Deployment", "Service"}
+    for item in made.values():
+        assert item["metadata"]["labels"]["drillyard.dev/deployment"] == "tiny-2-gguf"
+        assert [reference["uid"] for reference in item["metadata"]["ownerReferences"]] == [owner]
+    (container,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["image"] == "llama.cpp:server"
+    waiting = {"waiting": {"reason": "ErrImagePull", "message": 'pulling "llama.cpp:server": not found'}}
+    facts = {"name": "model", "image": "llama.cpp:server", "imageID": "", "ready": False, "restartCount": 0}
+    patch_pod(control_plane, "tiny-2-gguf", {"phase": "Pending", "containerStatuses": [facts | {"state": waiting}]})
+    await until(lambda: serving.serve(one, gguf), 'ErrImagePull: pulling "llama.cpp:server": not found')
+    # What the pod's container runs, as the API server has it, runs here in its place.
+    with serving_command(container["args"], tmp_path / "log") as address:
+        ready = [{"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady", "PodScheduled")]
+        patch_pod(control_plane, "tiny-2-gguf", {"phase": "Running", "conditions": ready})
+        answering = deployer(kubeconfig, address, recipe=recipe, owner=OWNER)
+        status = await until(lambda: answering.serve(one, gguf), "ready")
+    assert status.base_url == f"{address}/v1"
+    while not await answering.remove(one):
+        await asyncio.sleep(0.2)
+    control_plane.kubectl("delete", "deployment", OWNER, "-n", NAMESPACE)
+    assert control_plane.objects("deployments,services,pods", NAMESPACE) == []
 
 
 async def test_a_quota_is_quoted(control_plane: ControlPlane, kubeconfig: Path) -> None:

@@ -39,10 +39,10 @@ BODY: dict[str, Any] = {
 
 
 class Bench:
-    """A shipment's job over a world with one fault."""
+    """A shipment's job over a world with one fault, or over another world."""
 
-    def __init__(self, fault: str = "") -> None:
-        self.world, self.jobs = ShippingWorld(fault), MemoryJobStore()
+    def __init__(self, fault: str = "", world: ShippingWorld | None = None) -> None:
+        self.world, self.jobs = world or ShippingWorld(fault), MemoryJobStore()
         self.store = ShipmentStore(self.jobs)
         registry: Any = self.world.registry
         self.usecases = FeedbackUseCases(LoopStore(self.jobs, MemoryAnswers()), registry, self.store)
