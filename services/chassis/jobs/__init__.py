@@ -3,7 +3,7 @@
 from services.chassis.jobs.attempt import Function
 from services.chassis.jobs.context import JobContext, JobPaused
 from services.chassis.jobs.job import Job, JobError, JobEvent, JobState, Json
-from services.chassis.jobs.resource import JobResource
+from services.chassis.jobs.resource import JobResource, each
 from services.chassis.jobs.runner import JobRunner
 from services.chassis.jobs.sql_store import SqlJobStore, append_events, fence
 from services.chassis.jobs.store import JobStore
@@ -34,6 +34,7 @@ __all__ = [
     "add_workspaces",
     "append_events",
     "create_job_tables",
+    "each",
     "fence",
     "live_epochs",
     "watch",

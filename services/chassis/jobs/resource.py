@@ -10,7 +10,7 @@ import structlog
 
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import rules
-from services.chassis.jobs.job import UNREADABLE, Job, JobEvent, unreadable_job
+from services.chassis.jobs.job import UNREADABLE, Job, JobEvent, Json, unreadable_job
 from services.chassis.jobs.store import JobStore
 from services.chassis.jobs.watch import watch
 
@@ -25,7 +25,8 @@ class JobResource(Generic[T]):
         jobs: Where the service keeps its jobs.
         kind: The kind, as given to `JobStore.create`.
         noun: What a person calls such a job, such as "training job".
-        load: Returns the resources that jobs are, in their order, with what the service keeps beside them.
+        load: Returns the resources that jobs are, in their order, with what the service keeps beside them; `each`
+            makes it where that is nothing.
         forget: Removes what the service keeps beside a job; None where that is nothing.
     """
 
@@ -43,6 +44,25 @@ class JobResource(Generic[T]):
         self._noun = noun
         self._load = load
         self._forget = forget
+
+    async def add(
+        self,
+        request_id: str,
+        spec: Json,
+        *,
+        job_id: str | None = None,
+        rewrite: Callable[[Json], Json] = lambda earlier: earlier,
+    ) -> T:
+        """Store a job, as `JobStore.create` does, and return what it is."""
+        job = await self._jobs.create(self._kind, request_id, spec, job_id=job_id, rewrite=rewrite)
+        return await self.resource(job)
+
+    async def known(self, job_id: str) -> T | None:
+        """Return what a job is, or None where there is none."""
+        try:
+            return await self.get(job_id)
+        except NotFound:
+            return None
 
     async def job(self, job_id: str) -> Job:
         """Return the job itself.
@@ -151,3 +171,12 @@ class JobResource(Generic[T]):
         async with aclosing(watch(self._jobs, job_id, after_sequence)) as events:
             async for event in events:
                 yield event
+
+
+def each(resource_of: Callable[[Job], T]) -> Callable[[Sequence[Job]], Awaitable[list[T]]]:
+    """Return a `load` of resources that are known by their jobs alone."""
+
+    async def load(jobs: Sequence[Job]) -> list[T]:
+        return [resource_of(job) for job in jobs]
+
+    return load

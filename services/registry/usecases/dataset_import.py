@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from services.chassis.artifacts import Artifact
-from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.jobs import JobResource, JobStore, each
 from services.chassis.wire.names import check_dataset_id
 from services.registry.domain.dataset import DatasetSource
 from services.registry.domain.dataset_import import (
@@ -23,8 +21,7 @@ class DatasetImportUseCases:
     """Starts imports; `resource` does what every kind of job lets callers do."""
 
     def __init__(self, jobs: JobStore) -> None:
-        self.resource = JobResource(jobs, DATASET_IMPORT_KIND, "dataset import", _load)
-        self._jobs = jobs
+        self.resource = JobResource(jobs, DATASET_IMPORT_KIND, "dataset import", each(dataset_import_of))
 
     async def create(
         self, request_id: str, dataset_id: str, artifact: Artifact, source: DatasetSource
@@ -39,8 +36,4 @@ class DatasetImportUseCases:
         check_dataset_id(dataset_id)
         check_size(artifact.size_bytes, MAX_DATASET_BYTES)
         spec = dataset_import_spec(dataset_id, artifact, source)
-        return dataset_import_of(await self._jobs.create(DATASET_IMPORT_KIND, request_id, spec))
-
-
-async def _load(jobs: Sequence[Job]) -> list[DatasetImport]:
-    return [dataset_import_of(job) for job in jobs]
+        return await self.resource.add(request_id, spec)

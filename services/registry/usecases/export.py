@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
-from services.chassis.errors import NotFound, Unimplemented
-from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.errors import Unimplemented
+from services.chassis.jobs import JobResource, JobStore, each
 from services.chassis.wire.documents import to_document
 from services.registry.domain.export import EXPORT_KIND, EXPORTED, Export, ExportForm, ExportSpec, export_of, resolved
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
@@ -31,8 +31,7 @@ class ExportUseCases:
         writers: Mapping[ExportForm, FormWriter],
         check_profile: Callable[[str], None],
     ) -> None:
-        self.resource = JobResource(jobs, EXPORT_KIND, "export", _load)
-        self._jobs = jobs
+        self.resource = JobResource(jobs, EXPORT_KIND, "export", each(export_of))
         self._models = models
         self._writers = writers
         self._check_profile = check_profile
@@ -59,24 +58,17 @@ class ExportUseCases:
         check_one_kind(
             await self._models.get_version(VersionRef(whole.model_id, None)), whole.model_id, whole.form.kind
         )
-        return export_of(await self._jobs.create(EXPORT_KIND, request_id, to_document(whole)))
+        return await self.resource.add(request_id, to_document(whole))
 
     async def profile_of(self, version: ModelVersion) -> str:
         """Return the protocol for which a version was exported; empty where none is known."""
         if not version.produced_by.startswith(EXPORTED):
             return ""
-        try:
-            job = await self._jobs.get(version.produced_by.removeprefix(EXPORTED))
-        except NotFound:
-            return ""
-        return export_of(job).spec.profile_id
+        export = await self.resource.known(version.produced_by.removeprefix(EXPORTED))
+        return export.spec.profile_id if export else ""
 
     async def _weights_of(self, version: ModelVersion) -> ModelVersion:
         """Return the version with the full weights: the base of an adapter, else the version itself."""
         if version.kind is not ModelVersionKind.ADAPTER:
             return version
         return await self._models.get_version(version_ref(version.base_model_version_id)) or version
-
-
-async def _load(jobs: Sequence[Job]) -> list[Export]:
-    return [export_of(job) for job in jobs]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.jobs import JobResource, JobStore, each
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_numbered, check_request_id
 from services.registry.domain.model import ModelVersionKind, check_one_kind
 from services.registry.domain.model_import import (
@@ -23,8 +23,7 @@ class ImportUseCases:
     """Starts imports; `resource` does what every kind of job lets callers do."""
 
     def __init__(self, jobs: JobStore, sources: Mapping[SourceKind, ModelSource], models: ModelStore) -> None:
-        self.resource = JobResource(jobs, IMPORT_KIND, "import", _load)
-        self._jobs = jobs
+        self.resource = JobResource(jobs, IMPORT_KIND, "import", each(import_of))
         self._sources = sources
         self._models = models
 
@@ -46,14 +45,10 @@ class ImportUseCases:
         self._sources[source.kind].check(source)
         await self._check_name(model_id, is_adapter=bool(base_model_version_id))
         spec = import_spec(model_id, source, base_model_version_id)
-        return import_of(await self._jobs.create(IMPORT_KIND, request_id, spec))
+        return await self.resource.add(request_id, spec)
 
     async def _check_name(self, model_id: str, *, is_adapter: bool) -> None:
         """Raise AlreadyExists for the name of another kind; without a base the files tell whether it is an adapter."""
         newest = await self._models.get_version(VersionRef(model_id, None))
         may_be_adapter = is_adapter or (newest is not None and newest.kind is ModelVersionKind.ADAPTER)
         check_one_kind(newest, model_id, ModelVersionKind.ADAPTER if may_be_adapter else ModelVersionKind.BASE)
-
-
-async def _load(jobs: Sequence[Job]) -> list[Import]:
-    return [import_of(job) for job in jobs]

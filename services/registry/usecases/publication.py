@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from services.chassis.errors import InvalidArgument, Unimplemented
-from services.chassis.jobs import Job, JobResource, JobStore
+from services.chassis.jobs import JobResource, JobStore, each
 from services.chassis.wire.documents import to_document
 from services.registry.domain.identifiers import check_request_id, version_ref
 from services.registry.domain.model import model_version_not_found
@@ -34,8 +34,7 @@ class PublicationUseCases:
         datasets: DatasetUseCases,
         publishers: Mapping[DestinationKind, Publisher],
     ) -> None:
-        self.resource = JobResource(jobs, PUBLICATION_KIND, "publication", _load)
-        self._jobs = jobs
+        self.resource = JobResource(jobs, PUBLICATION_KIND, "publication", each(publication_of))
         self._models = models
         self._datasets = datasets
         self._publishers = publishers
@@ -58,7 +57,7 @@ class PublicationUseCases:
             )
         whole = await (self._of_dataset(spec) if spec.dataset_version_id else self._of_model(spec))
         self._publisher(spec).check(spec.destination)
-        return publication_of(await self._jobs.create(PUBLICATION_KIND, request_id, to_document(whole)))
+        return await self.resource.add(request_id, to_document(whole))
 
     async def _of_dataset(self, spec: PublicationSpec) -> PublicationSpec:
         version = await self._datasets.get_version(spec.dataset_version_id)
@@ -78,7 +77,3 @@ class PublicationUseCases:
         if kind not in self._publishers:
             raise Unimplemented(f"Nothing is published to {kind.value} here.", "Choose another place.")
         return self._publishers[kind]
-
-
-async def _load(jobs: Sequence[Job]) -> list[Publication]:
-    return [publication_of(job) for job in jobs]
