@@ -36,14 +36,11 @@ from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
 from services.feedback.store.chats import ChatStore, Retention
-from services.feedback.store.dataset_builds import BuildStore
-from services.feedback.store.feedback_imports import ImportStore
 from services.feedback.store.item_lines import item_lines
 from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS, LoopStore
+from services.feedback.store.jobs import MIGRATIONS, BuildStore, ImportStore, LoopStore, ShipmentStore
 from services.feedback.store.loop_answers import LoopAnswers
 from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
-from services.feedback.store.shipments import ShipmentStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases

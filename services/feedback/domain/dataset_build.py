@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.jobs import Job
-from services.chassis.wire import from_document, to_document
+from services.chassis.wire import from_document
 from services.chassis.wire.names import check_dataset_id
 
 DATASET_BUILD_KIND = "dataset_build"
@@ -155,11 +155,6 @@ class DatasetBuild:
     def dataset_build_id(self) -> str:
         """The id of the build and of its job."""
         return self.job.job_id
-
-
-def build_job_spec(spec: DatasetBuildSpec) -> dict[str, Any]:
-    """Return what is stored as the job's spec."""
-    return {"spec": to_document(spec)}
 
 
 def build_of(job: Job) -> DatasetBuild:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -283,11 +283,6 @@ def import_of(job: Job) -> FeedbackImport:
     saved: dict[str, Any] = dict(job.saved or {})
     checked = CheckedFile(**{**saved, "artifact": Artifact(**saved["artifact"])}) if saved else None
     return FeedbackImport(job, Artifact(**job.spec["artifact"]), job.spec["author"], checked)
-
-
-def import_job_spec(artifact: Artifact, author: str) -> dict[str, Any]:
-    """Return what is stored as the job's spec."""
-    return {"artifact": asdict(artifact), "author": author}
 
 
 def line_error(number: int, error: ServiceError) -> InvalidArgument:

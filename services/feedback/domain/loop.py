@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.chassis.jobs import Job, JobState
-from services.chassis.wire import from_document, to_document
+from services.chassis.wire import from_document
 from services.feedback.decisions.decision import Decision, DecisionState
 from services.feedback.domain.goals import Goal, Reading
 from services.feedback.domain.guardrails import guardrail_sentence
@@ -93,11 +93,6 @@ class Loop:
     def status_sentence(self) -> str:
         """What is met, what is not, and what it cost so far."""
         return status_sentence(self.asked, self.rounds, self.seconds)
-
-
-def job_spec(asked: LoopSpec, inputs: Inputs) -> dict[str, Any]:
-    """Return what is stored as the job's spec."""
-    return {"spec": to_document(asked), "inputs": inputs.to_document()}
 
 
 def job_state(rounds: Sequence[Round], seconds: float = 0.0) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from services.chassis.jobs import Job
-from services.chassis.wire import from_document, to_document
+from services.chassis.wire import from_document
 from services.feedback.domain.loop import Inputs
 
 SHIPMENT_KIND = "shipment"
@@ -108,11 +108,6 @@ class Shipment:
     def shipment_id(self) -> str:
         """The id of the shipment and of its job."""
         return self.job.job_id
-
-
-def job_spec(asked: ShipmentSpec, inputs: Inputs) -> dict[str, Any]:
-    """Return what is stored as the job's spec."""
-    return {"spec": to_document(asked), "inputs": inputs.to_document()}
 
 
 def shipment_of(job: Job) -> Shipment:

@@ -1,19 +1,30 @@
-"""Loops as durable jobs of the chassis: spec, checkpoint and result of a job are all that a loop is."""
+"""What this service keeps as durable jobs alone: spec, checkpoint and result of a job are all that it is."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
+from services.chassis.artifacts import Artifact
 from services.chassis.errors import NotFound
-from services.chassis.jobs import Job, JobEvent, JobResource, JobStore, Json
+from services.chassis.jobs import JobEvent, JobResource, JobStore, Json, each
 from services.chassis.wire import from_document, to_document
 from services.feedback.decisions.decision import DECISION_EVENT
+from services.feedback.domain.dataset_build import (
+    DATASET_BUILD_KIND,
+    DatasetBuild,
+    DatasetBuildSpec,
+    build_of,
+)
 from services.feedback.domain.identifiers import derived_id
-from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, job_spec, loop_of
+from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, FeedbackImport, import_of
+from services.feedback.domain.loop import LOOP_KIND, Inputs, Loop, loop_of
 from services.feedback.domain.rounds import STEP_EVENT, Step
+from services.feedback.domain.shipment import SHIPMENT_KIND, Shipment, ShipmentSpec, shipment_of
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
 from services.feedback.store.loop_answers import LoopAnswers
@@ -29,17 +40,12 @@ class LoopStore(JobResource[Loop]):
 
     def __init__(self, jobs: JobStore, answers: LoopAnswers) -> None:
         """Keep them; `answers` are those of persons to their decisions, and go with the loop."""
-        super().__init__(jobs, LOOP_KIND, "loop", _load, forget=answers.forget)
+        super().__init__(jobs, LOOP_KIND, "loop", each(loop_of), forget=answers.forget)
         self.answers = answers
 
     async def find(self, request_id: str) -> Loop | None:
         """Return the loop that was created under this request id, or None."""
-        if not request_id:
-            return None
-        try:
-            return loop_of(await self._jobs.get(derived_id("loop", request_id)))
-        except NotFound:
-            return None
+        return await self.known(derived_id("loop", request_id)) if request_id else None
 
     async def create(self, request_id: str, asked: LoopSpec, inputs: Inputs) -> Loop:
         """Store a loop; the same request id returns the loop of the first call.
@@ -47,8 +53,9 @@ class LoopStore(JobResource[Loop]):
         Raises:
             AlreadyExists: The request id was used with another spec; the error names the field.
         """
-        spec, loop_id = job_spec(asked, inputs), derived_id("loop", request_id)
-        return loop_of(await self._jobs.create(LOOP_KIND, request_id, spec, job_id=loop_id, rewrite=_rewritten))
+        spec = {"spec": to_document(asked), "inputs": inputs.to_document()}
+        rewrite = _written_anew(LoopSpec)
+        return await self.add(request_id, spec, job_id=derived_id("loop", request_id), rewrite=rewrite)
 
     async def spent(self, loop_ids: Sequence[str]) -> dict[str, Spent]:
         """Return what loops have cost so far, by id; those that were deleted are left out."""
@@ -91,9 +98,57 @@ class LoopStore(JobResource[Loop]):
                 yield event
 
 
-def _rewritten(spec: Json) -> Json:
-    return {**spec, "spec": to_document(from_document(LoopSpec, spec["spec"]))}
+class ShipmentStore(JobResource[Shipment]):
+    """Keeps shipments where the service keeps its jobs."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        super().__init__(jobs, SHIPMENT_KIND, "shipment", each(shipment_of))
+
+    async def find(self, request_id: str) -> Shipment | None:
+        """Return the shipment that was created under this request id, or None."""
+        return await self.known(derived_id("shipment", request_id)) if request_id else None
+
+    async def create(self, request_id: str, asked: ShipmentSpec, inputs: Inputs) -> Shipment:
+        """Store a shipment; the same request id returns the shipment of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another spec; the error names the field.
+        """
+        spec = {"spec": to_document(asked), "inputs": inputs.to_document()}
+        rewrite = _written_anew(ShipmentSpec)
+        return await self.add(request_id, spec, job_id=derived_id("shipment", request_id), rewrite=rewrite)
 
 
-async def _load(jobs: Sequence[Job]) -> list[Loop]:
-    return [loop_of(job) for job in jobs]
+class BuildStore(JobResource[DatasetBuild]):
+    """Keeps builds where the service keeps its jobs."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        super().__init__(jobs, DATASET_BUILD_KIND, "dataset build", each(build_of))
+
+    async def create(self, request_id: str, spec: DatasetBuildSpec) -> DatasetBuild:
+        """Store a build; the same request id returns the build of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another spec; the error names the field.
+        """
+        return await self.add(request_id, {"spec": to_document(spec)}, rewrite=_written_anew(DatasetBuildSpec))
+
+
+class ImportStore(JobResource[FeedbackImport]):
+    """Keeps imports where the service keeps its jobs."""
+
+    def __init__(self, jobs: JobStore) -> None:
+        super().__init__(jobs, FEEDBACK_IMPORT_KIND, "feedback import", each(import_of))
+
+    async def create(self, request_id: str, artifact: Artifact, author: str) -> FeedbackImport:
+        """Store an import; the same request id returns the import of the first call.
+
+        Raises:
+            AlreadyExists: The request id was used with another file, or by somebody else.
+        """
+        return await self.add(request_id, {"artifact": asdict(artifact), "author": author})
+
+
+def _written_anew(spec_type: type[Any]) -> Callable[[Json], Json]:
+    """Return what makes of an earlier job's spec what this release would store."""
+    return lambda stored: {**stored, "spec": to_document(from_document(spec_type, stored["spec"]))}

@@ -16,8 +16,7 @@ from services.feedback.domain.shipment import Shipment, ShipmentSpec
 from services.feedback.domain.spec import LoopSpec, as_first_sent, check, check_slices, prompt_size_of
 from services.feedback.domain.work import SuiteVersion
 from services.feedback.ports import Registry
-from services.feedback.store.jobs import LoopStore
-from services.feedback.store.shipments import ShipmentStore
+from services.feedback.store.jobs import LoopStore, ShipmentStore
 from services.protocols.profile import Profile, UnknownProfile, get_profile
 from services.protocols.suites.balance import category_of
 

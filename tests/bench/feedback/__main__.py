@@ -28,9 +28,8 @@ from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBu
 from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.items.dataset_build import DatasetBuildJob
-from services.feedback.store.dataset_builds import BuildStore
 from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS
+from services.feedback.store.jobs import MIGRATIONS, BuildStore
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import Case, case_to_document

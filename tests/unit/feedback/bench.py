@@ -28,8 +28,7 @@ from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
-from services.feedback.store.jobs import LoopStore
-from services.feedback.store.shipments import ShipmentStore
+from services.feedback.store.jobs import LoopStore, ShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World

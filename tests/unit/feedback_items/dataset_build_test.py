@@ -25,7 +25,7 @@ from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.item_spec import Preference
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.feedback.jobs.items.dataset_build import DatasetBuildJob
-from services.feedback.store.dataset_builds import BuildStore
+from services.feedback.store.jobs import BuildStore
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import DatasetRow

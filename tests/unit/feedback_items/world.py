@@ -27,10 +27,9 @@ from services.feedback.domain.item import (
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, Chat, FeedbackImport, ItemSpec
 from services.feedback.jobs.items.feedback_import import FeedbackImportJob
 from services.feedback.store.chats import ChatStore
-from services.feedback.store.feedback_imports import ImportStore
 from services.feedback.store.item_lines import item_lines
 from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS
+from services.feedback.store.jobs import MIGRATIONS, ImportStore
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects

@@ -22,8 +22,7 @@ from services.feedback.domain.work import WorkState
 from services.feedback.jobs.shipping.record import ShipmentRecord
 from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
-from services.feedback.store.jobs import LoopStore
-from services.feedback.store.shipments import ShipmentStore
+from services.feedback.store.jobs import LoopStore, ShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
