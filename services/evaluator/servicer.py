@@ -10,7 +10,7 @@ from drillyard.evaluator.v1 import comparison_pb2, evaluation_pb2, export_pb2, v
 from drillyard.evaluator.v1.evaluator_service_pb2_grpc import EvaluatorServiceServicer
 
 from services.chassis.calls import Context
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.evaluator.convert import (
     answer_from_proto,
     comparison_to_proto,
@@ -30,7 +30,7 @@ from services.evaluator.usecases.judgements import JudgementUseCases
 from services.evaluator.usecases.verdicts import VerdictUseCases
 
 SERVICE_NAME = "drillyard.evaluator.v1.EvaluatorService"
-_rpcs = JobRpcs(attrgetter("evaluations.resource"), evaluation_to_proto)
+_rpcs = ResourceRpcs(attrgetter("evaluations.resource"), evaluation_to_proto)
 
 
 class _JobRpcs:

@@ -10,7 +10,7 @@ from drillyard.test_runner.v1 import comparison_pb2, diagnosis_pb2, score_pb2, t
 from drillyard.test_runner.v1.test_runner_service_pb2_grpc import TestRunnerServiceServicer
 
 from services.chassis.calls import Context, caller_of
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
 from services.test_runner.convert import (
     diagnosis_to_proto,
@@ -34,7 +34,7 @@ from services.test_runner.usecases.test_run import TestRunUseCases
 from services.test_runner.usecases.transcript import TranscriptUseCases
 
 SERVICE_NAME = "drillyard.test_runner.v1.TestRunnerService"
-_rpcs = JobRpcs(attrgetter("runs.resource"), test_run_to_proto)
+_rpcs = ResourceRpcs(attrgetter("runs.resource"), test_run_to_proto)
 
 
 class _JobRpcs:

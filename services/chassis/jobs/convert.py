@@ -1,4 +1,4 @@
-"""Jobs on the wire, and the RPCs that every kind of job has."""
+"""Jobs on the wire, and the RPCs that every kind of job, or of other resource, has."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 
 from services.chassis.jobs.job import PROGRESS_EVENT, STATE_EVENT, Job, JobEvent, JobState, Json
-from services.chassis.jobs.resource import JobResource
 from services.chassis.wire import convert_by, timestamp
 from services.chassis.wire.fields import enum_prefix
 
@@ -84,50 +83,69 @@ def watch_response(response_type: type[_Response], event: JobEvent) -> _Response
     return response
 
 
-class JobRpcs(Generic[T]):
-    """Makes the RPCs of one kind of job, as methods of a servicer, each from the type of its response.
+class ResourceRpcs(Generic[T]):
+    """Makes the RPCs of one kind of resource, as methods of a servicer, each from the type of its response.
 
-    A request's first field is the job's id; a response's first field holds the job, or the page of them.
+    A request's first field is the resource's id; a response's first field holds the resource, or the page of them.
 
     Args:
-        jobs: Returns the jobs that a servicer answers for.
-        to_proto: Returns a job as callers see it.
+        resources: Returns what a servicer asks, such as a `JobResource`, with a method by the name of each verb.
+        to_proto: Returns a resource as callers see it.
     """
 
-    def __init__(self, jobs: Callable[[Any], JobResource[T]], to_proto: Callable[[T], Message]) -> None:
-        self._jobs = jobs
+    def __init__(self, resources: Callable[[Any], Any], to_proto: Callable[[T], Message]) -> None:
+        self._resources = resources
         self._to_proto = to_proto
 
-    def get(self, response_type: type[_Response]) -> Rpc[_Response]:
-        """Return the RPC that answers with one job."""
-        return self._with_job(response_type, JobResource[T].get)
+    def create(
+        self,
+        response_type: type[_Response],
+        spec_from_proto: Callable[[Any], Any],
+        create: Callable[[Any], Callable[[str, Any], Awaitable[T]]],
+    ) -> Rpc[_Response]:
+        """Return the RPC that makes a resource as a request's `spec` says, once per `request_id`."""
+
+        async def answer(servicer: Any, request: Any, context: Any) -> _Response:
+            made = await create(servicer)(request.request_id, spec_from_proto(request.spec))
+            return response_type(**{_first_field(response_type): self._to_proto(made)})
+
+        return answer
+
+    def get(self, response_type: type[_Response], verb: str = "get") -> Rpc[_Response]:
+        """Return the RPC that answers with one resource, as `verb` leaves it."""
+
+        async def answer(servicer: Any, request: Any, context: Any) -> _Response:
+            resource = await getattr(self._resources(servicer), verb)(_id_of(request))
+            return response_type(**{_first_field(response_type): self._to_proto(resource)})
+
+        return answer
 
     def cancel(self, response_type: type[_Response]) -> Rpc[_Response]:
         """Return the RPC that cancels a job."""
-        return self._with_job(response_type, JobResource[T].cancel)
+        return self.get(response_type, "cancel")
 
     def pause(self, response_type: type[_Response]) -> Rpc[_Response]:
-        """Return the RPC that pauses a job."""
-        return self._with_job(response_type, JobResource[T].pause)
+        """Return the RPC that pauses a resource."""
+        return self.get(response_type, "pause")
 
     def resume(self, response_type: type[_Response]) -> Rpc[_Response]:
-        """Return the RPC that lets a paused job go on."""
-        return self._with_job(response_type, JobResource[T].resume)
+        """Return the RPC that lets a paused resource go on."""
+        return self.get(response_type, "resume")
 
     def list(self, response_type: type[_Response]) -> Rpc[_Response]:
-        """Return the RPC that answers with a page of jobs, newest first."""
+        """Return the RPC that answers with a page of resources."""
 
         async def answer(servicer: Any, request: Any, context: Any) -> _Response:
-            page, token = await self._jobs(servicer).list(request.page_size, request.page_token)
+            page, token = await self._resources(servicer).list(request.page_size, request.page_token)
             return response_type(**{_first_field(response_type): map(self._to_proto, page)}, next_page_token=token)
 
         return answer
 
-    def delete(self, response_type: type[_Response]) -> Rpc[_Response]:
-        """Return the RPC that deletes a job that has ended, with its history."""
+    def delete(self, response_type: type[_Response], verb: str = "delete") -> Rpc[_Response]:
+        """Return the RPC that deletes a resource; a job must have ended, and goes with its history."""
 
         async def answer(servicer: Any, request: Any, context: Any) -> _Response:
-            await self._jobs(servicer).delete(_job_id(request))
+            await getattr(self._resources(servicer), verb)(_id_of(request))
             return response_type()
 
         return answer
@@ -136,18 +154,9 @@ class JobRpcs(Generic[T]):
         """Return the RPC that streams the events of a job until its final one."""
 
         async def answer(servicer: Any, request: Any, context: Any) -> AsyncIterator[_Response]:
-            async with aclosing(self._jobs(servicer).watch(_job_id(request), request.after_sequence)) as events:
+            async with aclosing(self._resources(servicer).watch(_id_of(request), request.after_sequence)) as events:
                 async for event in events:
                     yield watch_response(response_type, event)
-
-        return answer
-
-    def _with_job(
-        self, response_type: type[_Response], verb: Callable[[JobResource[T], str], Awaitable[T]]
-    ) -> Rpc[_Response]:
-        async def answer(servicer: Any, request: Any, context: Any) -> _Response:
-            job = await verb(self._jobs(servicer), _job_id(request))
-            return response_type(**{_first_field(response_type): self._to_proto(job)})
 
         return answer
 
@@ -156,7 +165,7 @@ def _first_field(message: Message | type[Message]) -> str:
     return str(message.DESCRIPTOR.fields[0].name)
 
 
-def _job_id(request: Message) -> str:
+def _id_of(request: Message) -> str:
     return str(getattr(request, _first_field(request)))
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
 from typing import Any
 
 from drillyard.feedback.v1 import chat_session_pb2 as pb
 
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import timestamp, to_message
 from services.feedback.convert.items import chat_from_proto, chat_to_proto, session_suite_spec_from_proto
+from services.feedback.domain.item_spec import ChatSession
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.sessions import SessionSuiteUseCases
+
+_sessions = ResourceRpcs[ChatSession](attrgetter("chats"), partial(to_message, message_type=pb.ChatSession))
 
 
 class ChatRpcs:
@@ -17,6 +23,8 @@ class ChatRpcs:
 
     chats: ChatUseCases
     session_suites: SessionSuiteUseCases
+    KeepChatSession = _sessions.get(pb.KeepChatSessionResponse, "keep")
+    ForgetChatSession = _sessions.delete(pb.ForgetChatSessionResponse, "forget")
 
     async def StoreChatAnswer(self, request: pb.StoreChatAnswerRequest, context: Any) -> pb.StoreChatAnswerResponse:
         """Keep an answer of a chat for a month."""
@@ -44,18 +52,6 @@ class ChatRpcs:
             for answer in answers
         ]
         return pb.ListRecordedAnswersResponse(recorded_answers=recorded, next_page_token=token)
-
-    async def KeepChatSession(self, request: pb.KeepChatSessionRequest, context: Any) -> pb.KeepChatSessionResponse:
-        """Keep a session."""
-        session = await self.chats.keep(request.session_id)
-        return pb.KeepChatSessionResponse(chat_session=to_message(session, pb.ChatSession))
-
-    async def ForgetChatSession(
-        self, request: pb.ForgetChatSessionRequest, context: Any
-    ) -> pb.ForgetChatSessionResponse:
-        """Delete what is recorded of a session."""
-        await self.chats.forget(request.session_id)
-        return pb.ForgetChatSessionResponse()
 
     async def CreateSessionSuite(
         self, request: pb.CreateSessionSuiteRequest, context: Any

@@ -16,7 +16,7 @@ from drillyard.feedback.v1 import (
 
 from services.chassis.artifacts import Artifact
 from services.chassis.jobs import JobResource
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
 from services.feedback.convert.dataset_builds import build_spec_from_proto, build_to_proto
 from services.feedback.convert.items import import_to_proto
@@ -31,10 +31,10 @@ from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
 
-_loops = JobRpcs(attrgetter("loops"), loop_to_proto)
-_shipments = JobRpcs(attrgetter("shipments"), shipment_to_proto)
-_builds = JobRpcs(attrgetter("builds"), build_to_proto)
-_imports = JobRpcs(attrgetter("imports"), import_to_proto)
+_loops = ResourceRpcs(attrgetter("loops"), loop_to_proto)
+_shipments = ResourceRpcs(attrgetter("shipments"), shipment_to_proto)
+_builds = ResourceRpcs(attrgetter("builds"), build_to_proto)
+_imports = ResourceRpcs(attrgetter("imports"), import_to_proto)
 
 
 class LoopRpcs:
@@ -43,16 +43,12 @@ class LoopRpcs:
     usecases: FeedbackUseCases
     plans: PlanUseCases
     loops: JobResource[Loop]
+    CreateLoop = _loops.create(loop_pb2.CreateLoopResponse, spec_from_proto, attrgetter("usecases.create_loop"))
     GetLoop = _loops.get(loop_pb2.GetLoopResponse)
     ListLoops = _loops.list(loop_pb2.ListLoopsResponse)
     DeleteLoop = _loops.delete(loop_pb2.DeleteLoopResponse)
     CancelLoop = _loops.cancel(loop_pb2.CancelLoopResponse)
     WatchLoop = _loops.watch(loop_pb2.WatchLoopResponse)
-
-    async def CreateLoop(self, request: loop_pb2.CreateLoopRequest, context: Any) -> loop_pb2.CreateLoopResponse:
-        """Start a loop."""
-        loop = await self.usecases.create_loop(request.request_id, spec_from_proto(request.spec))
-        return loop_pb2.CreateLoopResponse(loop=loop_to_proto(loop))
 
     async def PlanLoop(self, request: loop_plan_pb2.PlanLoopRequest, context: Any) -> loop_plan_pb2.PlanLoopResponse:
         """Say what a loop would do."""
@@ -73,17 +69,13 @@ class ShipmentRpcs:
 
     usecases: FeedbackUseCases
     shipments: JobResource[Shipment]
+    CreateShipment = _shipments.create(
+        shipment_pb2.CreateShipmentResponse, shipment_spec_from_proto, attrgetter("usecases.create_shipment")
+    )
     GetShipment = _shipments.get(shipment_pb2.GetShipmentResponse)
     ListShipments = _shipments.list(shipment_pb2.ListShipmentsResponse)
     CancelShipment = _shipments.cancel(shipment_pb2.CancelShipmentResponse)
     WatchShipment = _shipments.watch(shipment_pb2.WatchShipmentResponse)
-
-    async def CreateShipment(
-        self, request: shipment_pb2.CreateShipmentRequest, context: Any
-    ) -> shipment_pb2.CreateShipmentResponse:
-        """Start a shipment."""
-        shipment = await self.usecases.create_shipment(request.request_id, shipment_spec_from_proto(request.spec))
-        return shipment_pb2.CreateShipmentResponse(shipment=shipment_to_proto(shipment))
 
 
 class DatasetBuildRpcs:
@@ -91,17 +83,13 @@ class DatasetBuildRpcs:
 
     build_usecases: BuildUseCases
     builds: JobResource[DatasetBuild]
+    CreateDatasetBuild = _builds.create(
+        dataset_build_pb2.CreateDatasetBuildResponse, build_spec_from_proto, attrgetter("build_usecases.create")
+    )
     GetDatasetBuild = _builds.get(dataset_build_pb2.GetDatasetBuildResponse)
     ListDatasetBuilds = _builds.list(dataset_build_pb2.ListDatasetBuildsResponse)
     CancelDatasetBuild = _builds.cancel(dataset_build_pb2.CancelDatasetBuildResponse)
     WatchDatasetBuild = _builds.watch(dataset_build_pb2.WatchDatasetBuildResponse)
-
-    async def CreateDatasetBuild(
-        self, request: dataset_build_pb2.CreateDatasetBuildRequest, context: Any
-    ) -> dataset_build_pb2.CreateDatasetBuildResponse:
-        """Start a dataset build."""
-        build = await self.build_usecases.create(request.request_id, build_spec_from_proto(request.spec))
-        return dataset_build_pb2.CreateDatasetBuildResponse(dataset_build=build_to_proto(build))
 
 
 class FeedbackImportRpcs:

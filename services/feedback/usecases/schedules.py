@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -99,7 +99,7 @@ class ScheduleUseCases:
         """
         return await self._standing(await self._schedule(schedule_id))
 
-    async def list_schedules(self, page_size: int, page_token: str) -> tuple[list[ScheduleStanding], str]:
+    async def list(self, page_size: int, page_token: str) -> tuple[list[ScheduleStanding], str]:
         """Return a page of schedules, newest first, and the token of the next one."""
         size = checked_page_size(page_size)
         rows = await self._parts.schedules.list(place_of(page_token, LAST_PLACE), size + 1)
@@ -201,7 +201,7 @@ class ScheduleUseCases:
         await self._parts.jobs.cancel(scheduled_run_id)
         return await self.get_run(scheduled_run_id)
 
-    async def list_runs(self, schedule_id: str, page_size: int, page_token: str) -> tuple[list[ScheduledRun], str]:
+    async def list_runs(self, schedule_id: str, page_size: int, page_token: str) -> tuple[Sequence[ScheduledRun], str]:
         """Return a page of the due times of a schedule, newest first, and the token of the next one.
 
         Raises:

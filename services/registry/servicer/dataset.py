@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from operator import attrgetter
 
 from drillyard.registry.v1 import dataset_file_pb2, dataset_pb2
 
 from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.dataset import DatasetFileForm, DatasetSource, DatasetVersion, DatasetVersionDraft
 from services.registry.domain.paging import page_request
@@ -17,10 +19,20 @@ from services.registry.usecases.dataset import DatasetUseCases
 _CHUNK_BYTES = 256 * 1024
 
 
+def dataset_version_to_proto(version: DatasetVersion) -> dataset_pb2.DatasetVersion:
+    """Return the version as callers see it."""
+    return to_message(version, dataset_pb2.DatasetVersion, dataset_version_id=version.version_id)
+
+
+_versions = ResourceRpcs(attrgetter("datasets"), dataset_version_to_proto)
+
+
 class DatasetRpcs:
     """Create, validate, get, list and export."""
 
     datasets: DatasetUseCases
+    GetDatasetVersion = _versions.get(dataset_pb2.GetDatasetVersionResponse, "get_version")
+    DeleteDatasetVersion = _versions.delete(dataset_pb2.DeleteDatasetVersionResponse, "delete_version")
 
     async def CreateDatasetVersion(
         self, request: dataset_pb2.CreateDatasetVersionRequest, context: Context
@@ -56,20 +68,6 @@ class DatasetRpcs:
                 while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
                     yield dataset_file_pb2.ExportDatasetVersionResponse(chunk=chunk)
 
-    async def DeleteDatasetVersion(
-        self, request: dataset_pb2.DeleteDatasetVersionRequest, context: Context
-    ) -> dataset_pb2.DeleteDatasetVersionResponse:
-        """Delete one version."""
-        await self.datasets.delete_version(request.dataset_version_id)
-        return dataset_pb2.DeleteDatasetVersionResponse()
-
-    async def GetDatasetVersion(
-        self, request: dataset_pb2.GetDatasetVersionRequest, context: Context
-    ) -> dataset_pb2.GetDatasetVersionResponse:
-        """Return one dataset version."""
-        version = await self.datasets.get_version(request.dataset_version_id)
-        return dataset_pb2.GetDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
-
     async def ListDatasetVersions(
         self, request: dataset_pb2.ListDatasetVersionsRequest, context: Context
     ) -> dataset_pb2.ListDatasetVersionsResponse:
@@ -80,8 +78,3 @@ class DatasetRpcs:
         return dataset_pb2.ListDatasetVersionsResponse(
             dataset_versions=map(dataset_version_to_proto, page.items), next_page_token=page.next_token
         )
-
-
-def dataset_version_to_proto(version: DatasetVersion) -> dataset_pb2.DatasetVersion:
-    """Return the version as callers see it."""
-    return to_message(version, dataset_pb2.DatasetVersion, dataset_version_id=version.version_id)

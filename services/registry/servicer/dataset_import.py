@@ -8,7 +8,7 @@ from drillyard.registry.v1 import dataset_import_pb2
 
 from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.dataset import DatasetSource
 from services.registry.domain.dataset_import import DatasetImport
@@ -20,7 +20,7 @@ def dataset_import_to_proto(dataset_import: DatasetImport) -> dataset_import_pb2
     return to_message(dataset_import, dataset_import_pb2.DatasetImport, dataset_import_id=dataset_import.job.job_id)
 
 
-_rpcs = JobRpcs(attrgetter("dataset_imports.resource"), dataset_import_to_proto)
+_rpcs = ResourceRpcs(attrgetter("dataset_imports.resource"), dataset_import_to_proto)
 
 
 class DatasetImportRpcs:

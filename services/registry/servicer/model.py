@@ -2,44 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import attrgetter
+
 from drillyard.registry.v1 import model_pb2
 
 from services.chassis.calls import Context
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
-from services.registry.domain.model import ModelFacts, ModelVersion, ModelVersionDraft
+from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.usecases.model import ModelUseCases
+
+
+def model_version_to_proto(version: ModelVersion) -> model_pb2.ModelVersion:
+    """Return the version as callers see it."""
+    return to_message(version, model_pb2.ModelVersion, model_version_id=version.version_id, **vars(version.facts))
+
+
+_models = ResourceRpcs[Model](attrgetter("models"), partial(to_message, message_type=model_pb2.Model))
+_versions = ResourceRpcs(attrgetter("models"), model_version_to_proto)
 
 
 class ModelRpcs:
     """Get, list and create."""
 
     models: ModelUseCases
-
-    async def GetModel(self, request: model_pb2.GetModelRequest, context: Context) -> model_pb2.GetModelResponse:
-        """Return one model."""
-        return model_pb2.GetModelResponse(model=to_message(await self.models.get(request.model_id), model_pb2.Model))
-
-    async def ListModels(self, request: model_pb2.ListModelsRequest, context: Context) -> model_pb2.ListModelsResponse:
-        """List models by id."""
-        page = await self.models.list(page_request(request.page_size, request.page_token))
-        return model_pb2.ListModelsResponse(
-            models=[to_message(model, model_pb2.Model) for model in page.items], next_page_token=page.next_token
-        )
-
-    async def DeleteModelVersion(
-        self, request: model_pb2.DeleteModelVersionRequest, context: Context
-    ) -> model_pb2.DeleteModelVersionResponse:
-        """Delete one version."""
-        await self.models.delete_version(request.model_version_id)
-        return model_pb2.DeleteModelVersionResponse()
-
-    async def GetModelVersion(
-        self, request: model_pb2.GetModelVersionRequest, context: Context
-    ) -> model_pb2.GetModelVersionResponse:
-        """Return one version."""
-        version = await self.models.get_version(request.model_version_id)
-        return model_pb2.GetModelVersionResponse(model_version=model_version_to_proto(version))
+    GetModel = _models.get(model_pb2.GetModelResponse)
+    ListModels = _models.list(model_pb2.ListModelsResponse)
+    GetModelVersion = _versions.get(model_pb2.GetModelVersionResponse, "get_version")
+    DeleteModelVersion = _versions.delete(model_pb2.DeleteModelVersionResponse, "delete_version")
 
     async def ListModelVersions(
         self, request: model_pb2.ListModelVersionsRequest, context: Context
@@ -57,8 +49,3 @@ class ModelRpcs:
         draft = from_message(ModelVersionDraft, request, source=None, facts=ModelFacts("", 0, 0))
         version = await self.models.create_version(draft)
         return model_pb2.CreateModelVersionResponse(model_version=model_version_to_proto(version))
-
-
-def model_version_to_proto(version: ModelVersion) -> model_pb2.ModelVersion:
-    """Return the version as callers see it."""
-    return to_message(version, model_pb2.ModelVersion, model_version_id=version.version_id, **vars(version.facts))

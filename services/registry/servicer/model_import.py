@@ -7,11 +7,11 @@ from operator import attrgetter
 from drillyard.registry.v1 import import_pb2
 
 from services.chassis.calls import Context
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.registry.convert.model_import import import_to_proto, source_from_proto
 from services.registry.usecases.model_import import ImportUseCases
 
-_rpcs = JobRpcs(attrgetter("imports.resource"), import_to_proto)
+_rpcs = ResourceRpcs(attrgetter("imports.resource"), import_to_proto)
 
 
 class ImportRpcs:

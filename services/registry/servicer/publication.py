@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from operator import attrgetter
 
 from drillyard.registry.v1 import publication_pb2
 
-from services.chassis.calls import Context
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
 from services.registry.domain.publication import Publication, PublicationSpec
 from services.registry.usecases.publication import PublicationUseCases
@@ -18,21 +18,19 @@ def publication_to_proto(publication: Publication) -> publication_pb2.Publicatio
     return to_message(publication, publication_pb2.Publication, publication_id=publication.job.job_id)
 
 
-_rpcs = JobRpcs(attrgetter("publications.resource"), publication_to_proto)
+_rpcs = ResourceRpcs(attrgetter("publications.resource"), publication_to_proto)
 
 
 class PublicationRpcs:
     """Create, get, list, cancel and watch."""
 
     publications: PublicationUseCases
+    CreatePublication = _rpcs.create(
+        publication_pb2.CreatePublicationResponse,
+        partial(from_message, PublicationSpec),
+        attrgetter("publications.create"),
+    )
     GetPublication = _rpcs.get(publication_pb2.GetPublicationResponse)
     ListPublications = _rpcs.list(publication_pb2.ListPublicationsResponse)
     CancelPublication = _rpcs.cancel(publication_pb2.CancelPublicationResponse)
     WatchPublication = _rpcs.watch(publication_pb2.WatchPublicationResponse)
-
-    async def CreatePublication(
-        self, request: publication_pb2.CreatePublicationRequest, context: Context
-    ) -> publication_pb2.CreatePublicationResponse:
-        """Start a publication."""
-        created = await self.publications.create(request.request_id, from_message(PublicationSpec, request.spec))
-        return publication_pb2.CreatePublicationResponse(publication=publication_to_proto(created))

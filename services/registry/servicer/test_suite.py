@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from drillyard.registry.v1 import test_suite_pb2
 
 from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
 from services.registry.convert.test_suite import (
     conversion_from_proto,
@@ -16,11 +19,15 @@ from services.registry.convert.test_suite import (
 from services.registry.domain.paging import page_request
 from services.registry.usecases.test_suite import TestSuiteUseCases
 
+_versions = ResourceRpcs(attrgetter("test_suites"), test_suite_version_to_proto)
+
 
 class TestSuiteRpcs:
     """Create, get and list, of suites and of their cases."""
 
     test_suites: TestSuiteUseCases
+    GetTestSuiteVersion = _versions.get(test_suite_pb2.GetTestSuiteVersionResponse, "get_version")
+    DeleteTestSuiteVersion = _versions.delete(test_suite_pb2.DeleteTestSuiteVersionResponse, "delete_version")
 
     async def CreateTestSuiteVersion(
         self, request: test_suite_pb2.CreateTestSuiteVersionRequest, context: Context
@@ -37,20 +44,6 @@ class TestSuiteRpcs:
         conversion = conversion_from_proto(request.conversion)
         artifact = from_message(Artifact, request.artifact)
         return validation_to_proto(await self.test_suites.validate(request.test_suite_id, artifact, conversion))
-
-    async def DeleteTestSuiteVersion(
-        self, request: test_suite_pb2.DeleteTestSuiteVersionRequest, context: Context
-    ) -> test_suite_pb2.DeleteTestSuiteVersionResponse:
-        """Delete one version."""
-        await self.test_suites.delete_version(request.test_suite_version_id)
-        return test_suite_pb2.DeleteTestSuiteVersionResponse()
-
-    async def GetTestSuiteVersion(
-        self, request: test_suite_pb2.GetTestSuiteVersionRequest, context: Context
-    ) -> test_suite_pb2.GetTestSuiteVersionResponse:
-        """Return one suite version."""
-        version = await self.test_suites.get_version(request.test_suite_version_id)
-        return test_suite_pb2.GetTestSuiteVersionResponse(test_suite_version=test_suite_version_to_proto(version))
 
     async def ListTestSuiteVersions(
         self, request: test_suite_pb2.ListTestSuiteVersionsRequest, context: Context

@@ -21,7 +21,7 @@ from services.registry.domain.deployment import (
 )
 from services.registry.domain.identifiers import check_request_id, plain_id
 from services.registry.domain.model import ModelVersion
-from services.registry.domain.paging import Page, PageRequest
+from services.registry.domain.paging import page_request
 from services.registry.store.aliases import AliasStore
 from services.registry.store.deployments import DeploymentStore
 from services.registry.usecases.model import ModelUseCases
@@ -75,9 +75,10 @@ class DeploymentUseCases:
         """Return one deployment as it stands now, or raise NotFound."""
         return await self._store.get(plain_id(deployment_id))
 
-    async def list(self, page: PageRequest) -> Page[Deployment]:
+    async def list(self, page_size: int = 0, page_token: str = "") -> tuple[tuple[Deployment, ...], str]:
         """Return deployments, newest first."""
-        return await self._store.list(page)
+        page = await self._store.list(page_request(page_size, page_token))
+        return page.items, page.next_token
 
     async def report(self, deployment_id: str, status: DeploymentStatus) -> None:
         """Store how a deployment by workers stands.
@@ -156,9 +157,10 @@ class AliasUseCases:
         check_alias_id(alias_id)
         return await self._store.get(alias_id)
 
-    async def list(self, page: PageRequest) -> Page[Alias]:
+    async def list(self, page_size: int = 0, page_token: str = "") -> tuple[tuple[Alias, ...], str]:
         """Return aliases by id."""
-        return await self._store.list(page)
+        page = await self._store.list(page_request(page_size, page_token))
+        return page.items, page.next_token
 
     async def rollback(self, alias_id: str, expected_revision: int) -> Alias:
         """Point a name at its version before, in one step; errors as of `set`."""

@@ -26,7 +26,7 @@ from services.registry.domain.model import (
     model_not_found,
     model_version_not_found,
 )
-from services.registry.domain.paging import Page, PageRequest
+from services.registry.domain.paging import Page, PageRequest, page_request
 from services.registry.ports import ModelFiles
 from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
@@ -62,9 +62,10 @@ class ModelUseCases:
             raise model_not_found(model_id)
         return found
 
-    async def list(self, page: PageRequest) -> Page[Model]:
+    async def list(self, page_size: int = 0, page_token: str = "") -> tuple[tuple[Model, ...], str]:
         """Return models by id."""
-        return await self._store.list_models(page)
+        page = await self._store.list_models(page_request(page_size, page_token))
+        return page.items, page.next_token
 
     async def delete_version(self, text: str) -> None:
         """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.

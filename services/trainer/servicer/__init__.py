@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 
 from drillyard.trainer.v1 import attempt_pb2, preflight_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 
 from services.chassis.calls import Context
-from services.chassis.jobs.convert import JobRpcs
+from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message
 from services.trainer.convert import preflight_to_proto, report_from_proto, training_job_to_proto
 from services.trainer.domain.spec import TrainingJobSpec
@@ -19,7 +20,7 @@ from services.trainer.usecases import TrainingUseCases
 
 SERVICE_NAME = "drillyard.trainer.v1.TrainerService"
 
-_rpcs = JobRpcs(attrgetter("usecases.resource"), training_job_to_proto)
+_rpcs = ResourceRpcs(attrgetter("usecases.resource"), training_job_to_proto)
 
 
 class TrainingJobRpcs:
@@ -27,6 +28,9 @@ class TrainingJobRpcs:
 
     usecases: TrainingUseCases
     preflight: Preflight
+    CreateTrainingJob = _rpcs.create(
+        pb.CreateTrainingJobResponse, partial(from_message, TrainingJobSpec), attrgetter("usecases.create")
+    )
     GetTrainingJob = _rpcs.get(pb.GetTrainingJobResponse)
     ListTrainingJobs = _rpcs.list(pb.ListTrainingJobsResponse)
     DeleteTrainingJob = _rpcs.delete(pb.DeleteTrainingJobResponse)
@@ -34,13 +38,6 @@ class TrainingJobRpcs:
     PauseTrainingJob = _rpcs.pause(pb.PauseTrainingJobResponse)
     ResumeTrainingJob = _rpcs.resume(pb.ResumeTrainingJobResponse)
     WatchTrainingJob = _rpcs.watch(pb.WatchTrainingJobResponse)
-
-    async def CreateTrainingJob(
-        self, request: pb.CreateTrainingJobRequest, context: Context
-    ) -> pb.CreateTrainingJobResponse:
-        """Start a job."""
-        job = await self.usecases.create(request.request_id, from_message(TrainingJobSpec, request.spec))
-        return pb.CreateTrainingJobResponse(training_job=training_job_to_proto(job))
 
     async def PreflightTrainingJob(
         self, request: preflight_pb2.PreflightTrainingJobRequest, context: Context

@@ -6,7 +6,7 @@ from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2 as pb
 
 from services.chassis.jobs import Job, JobResource
-from services.chassis.jobs.convert import JobRpcs, job_to_proto
+from services.chassis.jobs.convert import ResourceRpcs, job_to_proto
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 
@@ -18,7 +18,7 @@ async def load(jobs: Sequence[Job]) -> list[Job]:
     return list(jobs)
 
 
-_rpcs = JobRpcs(lambda servicer: servicer.runs, run_to_proto)
+_rpcs = ResourceRpcs(lambda servicer: servicer.runs, run_to_proto)
 
 
 class Servicer:

@@ -291,7 +291,7 @@ async def test_a_request_that_is_repeated_gives_one_schedule_also_when_its_alias
     assert (await watch.usecases.create("once", spec_of())).schedule == first.schedule
     with pytest.raises(AlreadyExists, match=r"spec\.every_hours"):
         await watch.usecases.create("once", spec_of(every_hours=2))
-    page, token = await watch.usecases.list_schedules(0, "")
+    page, token = await watch.usecases.list(0, "")
     assert [item.schedule for item in page] == [first.schedule] and not token
 
 
