@@ -84,7 +84,9 @@ class DatasetBuildRpcs:
     build_usecases: BuildUseCases
     builds: JobResource[DatasetBuild]
     CreateDatasetBuild = _builds.create(
-        dataset_build_pb2.CreateDatasetBuildResponse, build_spec_from_proto, attrgetter("build_usecases.create")
+        dataset_build_pb2.CreateDatasetBuildResponse,
+        build_spec_from_proto,
+        lambda servicer: servicer.build_usecases.create,
     )
     GetDatasetBuild = _builds.get(dataset_build_pb2.GetDatasetBuildResponse)
     ListDatasetBuilds = _builds.list(dataset_build_pb2.ListDatasetBuildsResponse)
