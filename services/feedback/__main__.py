@@ -38,8 +38,7 @@ from services.feedback.settings import FeedbackSettings
 from services.feedback.store.chats import ChatStore, Retention
 from services.feedback.store.item_lines import item_lines
 from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS, BuildStore, ImportStore, LoopStore, ShipmentStore
-from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.jobs import MIGRATIONS, BuildStore, ImportStore, LoopAnswers, LoopStore, ShipmentStore
 from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.chats import ChatUseCases

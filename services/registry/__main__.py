@@ -23,7 +23,7 @@ from services.registry.deployers.kubernetes import KubernetesApi, KubernetesDepl
 from services.registry.deployers.kubernetes_objects import Cluster
 from services.registry.deployers.llama_server import LlamaServerDeployer
 from services.registry.deployers.worker import WorkerDeployer
-from services.registry.domain.dataset_import import DATASET_IMPORT_KIND
+from services.registry.domain.dataset import DATASET_IMPORT_KIND
 from services.registry.domain.deployment import DeploymentBackend
 from services.registry.domain.model_import import IMPORT_KIND, ModelForm, SourceKind, import_of
 from services.registry.domain.test_suite import BuiltInSuite
@@ -54,7 +54,7 @@ from services.registry.store.datasets import DatasetStore
 from services.registry.store.deployments import DeploymentStore
 from services.registry.store.models import ModelStore
 from services.registry.store.test_suites import TestSuiteStore
-from services.registry.store.usage import kept_bytes
+from services.registry.store.versions import kept_bytes
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases

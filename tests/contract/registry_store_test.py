@@ -16,8 +16,7 @@ from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.identifiers import VersionRef
 from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import PageRequest
-from services.registry.domain.test_case import TestCase
-from services.registry.domain.test_suite import TestSuiteVersionDraft
+from services.registry.domain.test_suite import TestCase, TestSuiteVersionDraft
 from services.registry.store.claims import Claims
 from services.registry.store.datasets import DatasetStore
 from services.registry.store.models import ModelStore

@@ -17,7 +17,7 @@ from services.evaluator.domain.evaluation import EvaluationPhase
 from services.feedback.domain.dataset_build import DatasetBuildPhase
 from services.feedback.domain.item_spec import FeedbackImportPhase
 from services.feedback.domain.rounds import ENDED, Step
-from services.registry.domain.dataset_import import DatasetImportPhase
+from services.registry.domain.dataset import DatasetImportPhase
 from services.registry.domain.model_import import ImportPhase
 from services.test_runner.domain import TestRunPhase
 from services.trainer.domain.attempt import TrainingJobPhase

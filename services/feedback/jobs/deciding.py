@@ -20,7 +20,7 @@ from services.feedback.domain.work import ProbeVerdict, WorkProgress
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import probe_evaluations
-from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.jobs import LoopAnswers
 
 
 class RoundDecisions:

@@ -13,8 +13,7 @@ from services.feedback.domain.loop import Loop
 from services.feedback.domain.shipment import Shipment
 from services.feedback.servicer.chats import ChatRpcs
 from services.feedback.servicer.items import ItemRpcs
-from services.feedback.servicer.jobs import DatasetBuildRpcs, FeedbackImportRpcs, LoopRpcs, ShipmentRpcs
-from services.feedback.servicer.schedules import ScheduleRpcs
+from services.feedback.servicer.jobs import DatasetBuildRpcs, FeedbackImportRpcs, LoopRpcs, ScheduleRpcs, ShipmentRpcs
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases

@@ -1,4 +1,4 @@
-"""The RPCs of durable jobs: loops, shipments, dataset builds and imports of feedback."""
+"""The RPCs of durable jobs and of schedules, whose runs are jobs."""
 
 from __future__ import annotations
 
@@ -13,15 +13,26 @@ from drillyard.feedback.v1 import (
     loop_plan_pb2,
     shipment_pb2,
 )
+from drillyard.feedback.v1 import schedule_pb2 as pb
+from drillyard.feedback.v1 import scheduled_run_pb2 as run_pb
 
 from services.chassis.artifacts import Artifact
 from services.chassis.jobs import JobResource
 from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
-from services.feedback.convert.dataset_builds import build_spec_from_proto, build_to_proto
 from services.feedback.convert.items import import_to_proto
-from services.feedback.convert.loops import change_from_proto, loop_to_proto, spec_from_proto
-from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
+from services.feedback.convert.jobs import (
+    build_spec_from_proto,
+    build_to_proto,
+    change_from_proto,
+    loop_to_proto,
+    run_to_proto,
+    schedule_spec_from_proto,
+    schedule_to_proto,
+    shipment_spec_from_proto,
+    shipment_to_proto,
+    spec_from_proto,
+)
 from services.feedback.domain.dataset_build import DatasetBuild
 from services.feedback.domain.item_spec import FeedbackImport
 from services.feedback.domain.loop import Loop
@@ -30,6 +41,7 @@ from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.feedback.usecases.plans import PlanUseCases
+from services.feedback.usecases.schedules import ScheduleUseCases
 
 _loops = ResourceRpcs(attrgetter("loops"), loop_to_proto)
 _shipments = ResourceRpcs(attrgetter("shipments"), shipment_to_proto)
@@ -110,3 +122,35 @@ class FeedbackImportRpcs:
         artifact = from_message(Artifact, request.artifact, media_type="")
         feedback_import = await self.items.create_import(request.request_id, artifact)
         return feedback_file_pb2.CreateFeedbackImportResponse(feedback_import=import_to_proto(feedback_import))
+
+
+_schedules = ResourceRpcs(attrgetter("schedules"), schedule_to_proto)
+_runs = ResourceRpcs(attrgetter("schedules"), run_to_proto)
+
+
+class ScheduleRpcs:
+    """Create, get, list, pause, resume, delete and run; get, cancel and list what was due."""
+
+    schedules: ScheduleUseCases
+    CreateSchedule = _schedules.create(
+        pb.CreateScheduleResponse, schedule_spec_from_proto, attrgetter("schedules.create")
+    )
+    GetSchedule = _schedules.get(pb.GetScheduleResponse)
+    ListSchedules = _schedules.list(pb.ListSchedulesResponse)
+    PauseSchedule = _schedules.pause(pb.PauseScheduleResponse)
+    ResumeSchedule = _schedules.resume(pb.ResumeScheduleResponse)
+    DeleteSchedule = _schedules.delete(pb.DeleteScheduleResponse)
+    GetScheduledRun = _runs.get(run_pb.GetScheduledRunResponse, "get_run")
+    CancelScheduledRun = _runs.get(run_pb.CancelScheduledRunResponse, "cancel_run")
+
+    async def RunSchedule(self, request: run_pb.RunScheduleRequest, context: Any) -> run_pb.RunScheduleResponse:
+        """Run a schedule now."""
+        run = await self.schedules.run_now(request.request_id, request.schedule_id)
+        return run_pb.RunScheduleResponse(scheduled_run=run_to_proto(run))
+
+    async def ListScheduledRuns(
+        self, request: run_pb.ListScheduledRunsRequest, context: Any
+    ) -> run_pb.ListScheduledRunsResponse:
+        """List the due times of a schedule."""
+        page, token = await self.schedules.list_runs(request.schedule_id, request.page_size, request.page_token)
+        return run_pb.ListScheduledRunsResponse(scheduled_runs=map(run_to_proto, page), next_page_token=token)

@@ -9,11 +9,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import delete, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from services.chassis.artifacts import Artifact
+from services.chassis.database import Database, insert_if_absent
+from services.chassis.database.lease import durable
 from services.chassis.errors import NotFound
 from services.chassis.jobs import JobEvent, JobResource, JobStore, Json, each
 from services.chassis.wire import from_document, to_document
-from services.feedback.decisions.decision import DECISION_EVENT
+from services.feedback.decisions.decision import DECISION_EVENT, DecisionChange
 from services.feedback.domain.dataset_build import (
     DATASET_BUILD_KIND,
     DatasetBuild,
@@ -27,7 +32,7 @@ from services.feedback.domain.rounds import STEP_EVENT, Step
 from services.feedback.domain.shipment import SHIPMENT_KIND, Shipment, ShipmentSpec, shipment_of
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
-from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.tables import LOOP_ANSWERS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _PAGE = 100
@@ -152,3 +157,34 @@ class ImportStore(JobResource[FeedbackImport]):
 def _written_anew(spec_type: type[Any]) -> Callable[[Json], Json]:
     """Return what makes of an earlier job's spec what this release would store."""
     return lambda stored: {**stored, "spec": to_document(from_document(spec_type, stored["spec"]))}
+
+
+@durable
+class LoopAnswers:
+    """What persons said to decisions, until the loop is deleted: the first answer to a decision counts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def give(self, loop_id: str, number: int, change: DecisionChange) -> DecisionChange:
+        """Store the answer to a decision unless there is one, and return the one that counts."""
+        row = {"loop_id": loop_id, "number": number, "document": to_document(change)}
+        async with self._database.session() as session:
+            await insert_if_absent(session, LOOP_ANSWERS, row)
+            return await _read(session, loop_id, number) or change
+
+    async def find(self, loop_id: str, number: int) -> DecisionChange | None:
+        """Return the answer to a decision, or None."""
+        async with self._database.reading() as session:
+            return await _read(session, loop_id, number)
+
+    async def forget(self, loop_id: str) -> None:
+        """Remove the answers to a loop's decisions."""
+        async with self._database.session() as session:
+            await session.execute(delete(LOOP_ANSWERS).where(LOOP_ANSWERS.c.loop_id == loop_id))
+
+
+async def _read(session: AsyncSession, loop_id: str, number: int) -> DecisionChange | None:
+    query = select(LOOP_ANSWERS.c.document).where(LOOP_ANSWERS.c.loop_id == loop_id, LOOP_ANSWERS.c.number == number)
+    document = (await session.execute(query)).scalar_one_or_none()
+    return None if document is None else from_document(DecisionChange, document)

@@ -13,7 +13,7 @@ from services.chassis.errors import InvalidArgument
 from services.protocols.cases import CaseError, Scoring
 from services.protocols.plain_text.scorers import scorer_of
 from services.registry.domain.jsonl import Line, LineError, line_error, no_line
-from services.registry.domain.test_case import TestCase, case_of
+from services.registry.domain.test_suite import TestCase, case_of
 
 MAX_PROBLEMS = 20
 Rows = Iterable[tuple[int, Line | LineError]]

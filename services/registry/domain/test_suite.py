@@ -1,4 +1,4 @@
-"""Test suites and their immutable versions."""
+"""Test suites, their cases and their immutable versions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from typing import ClassVar
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.wire.names import shown
+from services.protocols.cases import CaseError, case_from_document
+from services.protocols.profile import UnknownProfile, get_profile, profile_ids
 from services.protocols.suites import Provenance
 from services.protocols.suites.provenance import UNKNOWN
+from services.protocols.suites.references import reference_problem
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import version_id
+from services.registry.domain.jsonl import Line, LineError, check_id
 
 _MAX_WORDS = 500
 
@@ -99,3 +103,43 @@ def built_in_id(test_suite_id: str) -> FailedPrecondition:
 def suite_version_not_found(text: str) -> NotFound:
     """Return the error for a suite version that isn't there."""
     return NotFound(f"There is no test suite {shown(text)}.", "See what there is with `drillyard test-suites list`.")
+
+
+@dataclass(frozen=True)
+class TestCase:
+    """One line of a suite; `document` is the whole line."""
+
+    case_id: str
+    category: str
+    tool: str
+    document: str
+
+
+def case_of(line: Line, profile_id: str, *, judges_reference: bool = False) -> TestCase:
+    """Read one line of a suite for a profile that is known.
+
+    Raises:
+        LineError: It isn't a case, or it asks for what the protocol doesn't have; the field is named. With
+            `judges_reference`, also where its reference does not conform.
+    """
+    check_id(line.document.get("case_id"), "case_id")
+    try:
+        case = case_from_document(line.document)
+        get_profile(profile_id).check_case(case)
+    except CaseError as error:
+        raise LineError(f"is no case: {error}".rstrip(".")) from error
+    if judges_reference and (problem := reference_problem(get_profile(profile_id), case)):
+        raise LineError(f"has a case {case.case_id!r} whose own reference does not conform: {problem}".rstrip("."))
+    return TestCase(case.case_id, case.category, case.tool, line.text)
+
+
+def check_profile(profile_id: str) -> None:
+    """Raise InvalidArgument unless this version knows the protocol profile."""
+    try:
+        get_profile(profile_id)
+    except UnknownProfile as error:
+        raise InvalidArgument(
+            f"There is no protocol profile {shown(profile_id)}.",
+            f"Begin the suite's id with one of {', '.join(profile_ids())}.",
+            field="test_suite_id",
+        ) from error

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
-from services.registry.domain.dataset import DatasetVersionDraft
-from services.registry.domain.dataset_import import DatasetImportPhase, dataset_import_of
+from services.registry.domain.dataset import DatasetImportPhase, DatasetVersionDraft, dataset_import_of
 from services.registry.jobs.phases import phase_told
 from services.registry.usecases.dataset import DatasetUseCases
 

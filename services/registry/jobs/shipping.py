@@ -30,8 +30,8 @@ from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases
+from services.registry.usecases.model import JobUses
 from services.registry.usecases.publication import PublicationUseCases
-from services.registry.usecases.version_use import JobUses
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,9 @@
-"""Models from OCI artifacts."""
+"""Models from OCI artifacts, and the fetching of blobs that Ollama's registries have too."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from services.chassis.errors import InvalidArgument, NotFound
@@ -10,10 +12,11 @@ from services.chassis.machine.hosts import HostPolicy
 from services.chassis.wire.names import shown
 from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
+from services.registry.downloads.remote_file import RemoteFile, SourceRefused
+from services.registry.importers.sources.fetching import fetch_all
 from services.registry.oci.artifact import MANIFEST_TYPES, OciFile, digest_of, read_files
-from services.registry.oci.fetching import fetch_blobs
 from services.registry.oci.reference import OciReference, parse_reference
-from services.registry.oci.repository import Repository
+from services.registry.oci.repository import Blob, Repository
 from services.registry.ports import FetchPlace
 
 _FIELD = "source.oci_reference"
@@ -83,3 +86,38 @@ def _path(files: list[OciFile], folder: Path) -> Path:
     """The folder, or the first GGUF of files that are GGUFs alone."""
     names = sorted(file.name for file in files)
     return folder / names[0] if all(name.endswith(".gguf") for name in names) else folder
+
+
+# Tokens of registries last for minutes, and large models for hours.
+_MAX_LOGINS = 100
+
+
+async def fetch_blobs(
+    downloader: Downloader, repository: Repository, blobs: Mapping[str, Blob], place: FetchPlace
+) -> None:
+    """Fetch blobs by where they go in the place's folder; none is visible before its digest was checked.
+
+    Raises:
+        NotFound, PermissionDenied, FailedPrecondition, ResourceExhausted, Unavailable: As `Downloader.fetch`.
+    """
+    most_bytes = -1
+
+    async def progress(done: int, total: int) -> None:
+        nonlocal most_bytes
+        most_bytes = max(most_bytes, done)
+        await place.progress(done, total)
+
+    for _ in range(_MAX_LOGINS):
+        before = most_bytes
+        files = {
+            name: RemoteFile(
+                repository.blob_url(blob.digest), blob.size, blob.digest, await repository.read_headers(blob.digest)
+            )
+            for name, blob in blobs.items()
+        }
+        try:
+            return await fetch_all(downloader, files, replace(place, progress=progress))
+        except SourceRefused:
+            if most_bytes <= before:
+                raise
+    raise AssertionError("A registry's token lasts for a few bytes only.")

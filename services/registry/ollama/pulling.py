@@ -18,7 +18,7 @@ from services.registry.domain.model_import import FetchedModel, ImportSource
 from services.registry.downloads.download import Downloader
 from services.registry.importers.inspection import plain
 from services.registry.oci.artifact import digest_of
-from services.registry.oci.fetching import fetch_blobs
+from services.registry.oci.pulling import fetch_blobs
 from services.registry.oci.repository import Repository
 from services.registry.ollama.manifest import MANIFEST_TYPE, Layer, Manifest, gguf_layers, read_manifest
 from services.registry.ollama.names import OllamaName, parse_name

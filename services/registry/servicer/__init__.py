@@ -6,14 +6,10 @@ from dataclasses import dataclass
 
 from drillyard.registry.v1.registry_service_pb2_grpc import RegistryServiceServicer
 
-from services.registry.servicer.dataset import DatasetRpcs
-from services.registry.servicer.dataset_import import DatasetImportRpcs
-from services.registry.servicer.dataset_rows import DatasetRowRpcs
+from services.registry.servicer.dataset import DatasetImportRpcs, DatasetRowRpcs, DatasetRpcs
 from services.registry.servicer.deployment import DeploymentRpcs
-from services.registry.servicer.export import ExportRpcs
-from services.registry.servicer.model import ModelRpcs
-from services.registry.servicer.model_import import ImportRpcs
-from services.registry.servicer.publication import PublicationRpcs
+from services.registry.servicer.model import ImportRpcs, ModelRpcs
+from services.registry.servicer.shipping import ExportRpcs, PublicationRpcs
 from services.registry.servicer.test_suite import TestSuiteRpcs
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.dataset_import import DatasetImportUseCases

@@ -1,4 +1,4 @@
-"""RPCs of datasets."""
+"""RPCs of datasets, of their rows and of their imports."""
 
 from __future__ import annotations
 
@@ -6,15 +6,24 @@ import asyncio
 from collections.abc import AsyncIterator
 from operator import attrgetter
 
-from drillyard.registry.v1 import dataset_file_pb2, dataset_pb2
+from drillyard.registry.v1 import dataset_file_pb2, dataset_import_pb2, dataset_pb2
 
 from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
 from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
-from services.registry.domain.dataset import DatasetFileForm, DatasetSource, DatasetVersion, DatasetVersionDraft
+from services.registry.domain.dataset import (
+    DatasetFileForm,
+    DatasetImport,
+    DatasetSource,
+    DatasetVersion,
+    DatasetVersionDraft,
+)
 from services.registry.domain.paging import page_request
 from services.registry.usecases.dataset import DatasetUseCases
+from services.registry.usecases.dataset_import import DatasetImportUseCases
+from services.registry.usecases.dataset_rows import DatasetRowUseCases
+from services.registry.usecases.row_index import StoredRow
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -78,3 +87,73 @@ class DatasetRpcs:
         return dataset_pb2.ListDatasetVersionsResponse(
             dataset_versions=map(dataset_version_to_proto, page.items), next_page_token=page.next_token
         )
+
+
+class DatasetRowRpcs:
+    """List, count and change."""
+
+    dataset_rows: DatasetRowUseCases
+
+    async def ListDatasetRows(
+        self, request: dataset_pb2.ListDatasetRowsRequest, context: Context
+    ) -> dataset_pb2.ListDatasetRowsResponse:
+        """List the rows of a version in their order."""
+        filters = {name: getattr(request, name) for name in ("split", "tool", "cause", "reason")}
+        page = await self.dataset_rows.list_rows(
+            request.dataset_version_id, filters, page_request(request.page_size, request.page_token)
+        )
+        return dataset_pb2.ListDatasetRowsResponse(
+            dataset_rows=map(_row_to_proto, page.items), next_page_token=page.next_token
+        )
+
+    async def GetDatasetMix(
+        self, request: dataset_pb2.GetDatasetMixRequest, context: Context
+    ) -> dataset_pb2.GetDatasetMixResponse:
+        """Say what a version is made of."""
+        mix = await self.dataset_rows.mix(request.dataset_version_id)
+        parts = [to_message(part, dataset_pb2.DatasetPart) for part in mix.parts]
+        version = dataset_version_to_proto(mix.version)
+        return dataset_pb2.GetDatasetMixResponse(dataset_version=version, parts=parts, num_pairs=mix.num_pairs)
+
+    async def ReviseDatasetVersion(
+        self, request: dataset_pb2.ReviseDatasetVersionRequest, context: Context
+    ) -> dataset_pb2.ReviseDatasetVersionResponse:
+        """Register a version that is another one with rows dropped or edited."""
+        version = await self.dataset_rows.revise(
+            request.request_id,
+            request.dataset_version_id,
+            dropped=request.dropped_example_ids,
+            edited=request.edited_documents,
+        )
+        return dataset_pb2.ReviseDatasetVersionResponse(dataset_version=dataset_version_to_proto(version))
+
+
+def _row_to_proto(stored: StoredRow) -> dataset_pb2.DatasetRow:
+    return to_message(stored.row, dataset_pb2.DatasetRow, line=stored.line, document=stored.document)
+
+
+def dataset_import_to_proto(dataset_import: DatasetImport) -> dataset_import_pb2.DatasetImport:
+    """Return the import as callers see it."""
+    return to_message(dataset_import, dataset_import_pb2.DatasetImport, dataset_import_id=dataset_import.job.job_id)
+
+
+_imports = ResourceRpcs(attrgetter("dataset_imports.resource"), dataset_import_to_proto)
+
+
+class DatasetImportRpcs:
+    """Create, get, list, cancel and watch."""
+
+    dataset_imports: DatasetImportUseCases
+    GetDatasetImport = _imports.get(dataset_import_pb2.GetDatasetImportResponse)
+    ListDatasetImports = _imports.list(dataset_import_pb2.ListDatasetImportsResponse)
+    CancelDatasetImport = _imports.cancel(dataset_import_pb2.CancelDatasetImportResponse)
+    WatchDatasetImport = _imports.watch(dataset_import_pb2.WatchDatasetImportResponse)
+
+    async def CreateDatasetImport(
+        self, request: dataset_import_pb2.CreateDatasetImportRequest, context: Context
+    ) -> dataset_import_pb2.CreateDatasetImportResponse:
+        """Start an import."""
+        artifact = from_message(Artifact, request.artifact, media_type="")
+        source = from_message(DatasetSource, request.source)
+        created = await self.dataset_imports.create(request.request_id, request.dataset_id, artifact, source)
+        return dataset_import_pb2.CreateDatasetImportResponse(dataset_import=dataset_import_to_proto(created))

@@ -1,18 +1,20 @@
-"""RPCs of models."""
+"""RPCs of models and of their imports."""
 
 from __future__ import annotations
 
 from functools import partial
 from operator import attrgetter
 
-from drillyard.registry.v1 import model_pb2
+from drillyard.registry.v1 import import_pb2, model_pb2
 
 from services.chassis.calls import Context
 from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
+from services.registry.convert import import_to_proto, source_from_proto
 from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.usecases.model import ModelUseCases
+from services.registry.usecases.model_import import ImportUseCases
 
 
 def model_version_to_proto(version: ModelVersion) -> model_pb2.ModelVersion:
@@ -49,3 +51,24 @@ class ModelRpcs:
         draft = from_message(ModelVersionDraft, request, source=None, facts=ModelFacts("", 0, 0))
         version = await self.models.create_version(draft)
         return model_pb2.CreateModelVersionResponse(model_version=model_version_to_proto(version))
+
+
+_imports = ResourceRpcs(attrgetter("imports.resource"), import_to_proto)
+
+
+class ImportRpcs:
+    """Create, get, list, cancel and watch."""
+
+    imports: ImportUseCases
+    GetImport = _imports.get(import_pb2.GetImportResponse)
+    ListImports = _imports.list(import_pb2.ListImportsResponse)
+    CancelImport = _imports.cancel(import_pb2.CancelImportResponse)
+    WatchImport = _imports.watch(import_pb2.WatchImportResponse)
+
+    async def CreateImport(
+        self, request: import_pb2.CreateImportRequest, context: Context
+    ) -> import_pb2.CreateImportResponse:
+        """Start an import."""
+        source = source_from_proto(request.source, request.secret)
+        created = await self.imports.create(request.request_id, request.model_id, source, request.base_model_version_id)
+        return import_pb2.CreateImportResponse(model_import=import_to_proto(created))

@@ -10,7 +10,7 @@ from services.chassis.artifacts import Artifact
 from services.chassis.calls import Context
 from services.chassis.jobs.convert import ResourceRpcs
 from services.chassis.wire import from_message, to_message
-from services.registry.convert.test_suite import (
+from services.registry.convert import (
     conversion_from_proto,
     test_suite_version_draft,
     test_suite_version_to_proto,

@@ -13,8 +13,7 @@ from services.chassis.database import item_of, row_of
 from services.chassis.wire.paging import place_of, token_of
 from services.protocols.suites import provenance_from_document
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.domain.test_case import TestCase
-from services.registry.domain.test_suite import TestSuiteVersion, TestSuiteVersionDraft
+from services.registry.domain.test_suite import TestCase, TestSuiteVersion, TestSuiteVersionDraft
 from services.registry.store.tables import TEST_CASES, TEST_SUITE_VERSIONS
 from services.registry.store.versions import VersionStore
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
-from sqlalchemy import RowMapping, Select, Table, delete, func, insert, select, text
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.artifacts import Artifact
@@ -18,7 +19,7 @@ from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import VersionRef, version_id
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.store.tables import DELETED_VERSIONS
+from services.registry.store.tables import DELETED_VERSIONS, MODEL_VERSIONS, TEST_SUITE_VERSIONS, VERSION_TABLES
 
 DraftT = TypeVar("DraftT", bound=Draft)
 VersionT = TypeVar("VersionT", bound=Numbered)
@@ -158,3 +159,22 @@ class VersionStore(Generic[DraftT, VersionT]):
             artifact=Artifact(row["artifact_uri"], row["artifact_digest"], row["artifact_size_bytes"]),
             **self._more_fields(row),
         )
+
+
+async def kept_bytes(database: Database) -> Counter[str]:
+    """Return the bytes of each workspace's versions, and of what they were made of, but of the built-in suites.
+
+    Bytes that several versions have count for each.
+    """
+    kept: Counter[str] = Counter()
+    async with database.reading() as session:
+        for table in VERSION_TABLES:
+            c = table.c
+            size: ColumnElement[int] = func.sum(c.artifact_size_bytes)
+            if table is MODEL_VERSIONS:
+                size = size + func.coalesce(func.sum(c.source_size_bytes), 0)
+            query = select(c.workspace_id, size).group_by(c.workspace_id)
+            if table is TEST_SUITE_VERSIONS:
+                query = query.where(~c.built_in)
+            kept.update({workspace_id: int(total) for workspace_id, total in await session.execute(query)})
+    return kept

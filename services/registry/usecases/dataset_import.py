@@ -5,10 +5,10 @@ from __future__ import annotations
 from services.chassis.artifacts import Artifact
 from services.chassis.jobs import JobResource, JobStore, each
 from services.chassis.wire.names import check_dataset_id
-from services.registry.domain.dataset import DatasetSource
-from services.registry.domain.dataset_import import (
+from services.registry.domain.dataset import (
     DATASET_IMPORT_KIND,
     DatasetImport,
+    DatasetSource,
     dataset_import_of,
     dataset_import_spec,
 )

@@ -22,12 +22,13 @@ from services.registry.domain.identifiers import (
 from services.registry.domain.jsonl import check_size
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.suite_source import AS_THEY_ARE, Conversion, Reading, SuiteFormat, SuiteReader, read_cases
-from services.registry.domain.test_case import TestCase, check_profile
 from services.registry.domain.test_suite import (
     BuiltInSuite,
+    TestCase,
     TestSuiteVersion,
     TestSuiteVersionDraft,
     built_in_id,
+    check_profile,
     check_provenance,
     suite_version_not_found,
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from services.chassis.errors import FailedPrecondition
 
@@ -137,3 +139,11 @@ def refuse_report(report: AttemptReport, attempt: Attempt | None) -> None:
             f"Attempt {report.attempt} under epoch {report.epoch} does not go on any more.",
             "End this training process; a newer attempt has its place.",
         )
+
+
+SCORE: Final = "adherence"
+
+
+def best_step(scores: Mapping[int, float]) -> int:
+    """Return the first step with the highest score; 0 where none was measured."""
+    return min(scores, key=lambda step: (-scores[step], step), default=0)

@@ -11,7 +11,7 @@ from pathlib import Path
 from services.chassis.jobs import Job, JobStore
 from services.chassis.machine.files import remove_tree, size_below
 from services.chassis.machine.garbage import Garbage, days_ago
-from services.trainer.domain.score import best_step
+from services.trainer.domain.attempt import best_step
 from services.trainer.domain.spec import KIND
 from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.kept_checkpoints import kept_checkpoints, scores_of

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from services.chassis.errors import NotFound
 from services.chassis.jobs import Job, JobStore
 from services.chassis.wire import from_document
-from services.trainer.domain.fork import check_fork
-from services.trainer.domain.inputs import TrainingInputs
+from services.trainer.domain.inputs import Artifact, TrainingInputs, check_fork
+from services.trainer.domain.preflight import SuiteFile
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
 from services.trainer.ports import Registry
@@ -75,3 +76,18 @@ class JobInputs:
                 field="spec.fork.training_job_id",
             )
         return job
+
+
+async def suite_files(registry: Registry, place_of: Callable[[Artifact], Awaitable[str]]) -> tuple[SuiteFile, ...]:
+    """Return the cases of all suites that test, each at its place; one that was deleted meanwhile is left out.
+
+    Raises:
+        Unavailable: The registry, or the artifact store, is away.
+    """
+    files = []
+    for name, artifact in await registry.list_suites():
+        try:
+            files.append(SuiteFile(name, await place_of(artifact), artifact.digest))
+        except NotFound:
+            continue
+    return tuple(files)

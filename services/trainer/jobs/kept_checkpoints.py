@@ -17,8 +17,7 @@ from services.chassis.artifacts.artifact import parse_uri
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, PermissionDenied, ServiceError
 from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
-from services.trainer.domain.attempt import Checkpoint
-from services.trainer.domain.score import SCORE, best_step
+from services.trainer.domain.attempt import SCORE, Checkpoint, best_step
 from services.trainer.manifest import MANIFEST, LocalCheckpoints
 from services.trainer.store.sql import TrainingStore
 from services.trainer.telemetry import TrainerTelemetry

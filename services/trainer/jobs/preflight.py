@@ -19,7 +19,7 @@ from services.trainer.domain.preflight import (
 )
 from services.trainer.domain.spec import KIND, TrainingJobSpec, TrainingMethod
 from services.trainer.jobs.adapters import Adapters
-from services.trainer.jobs.suites import suite_files
+from services.trainer.jobs.inputs import suite_files
 from services.trainer.ports import RowsReader
 
 # A page that waits for an answer shows it before a person asks whether it is broken.

@@ -12,9 +12,8 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import Job
 from services.chassis.machine.files import remove_tree
-from services.trainer.domain.attempt import Checkpoint, CheckpointFile
+from services.trainer.domain.attempt import Checkpoint, CheckpointFile, best_step
 from services.trainer.domain.inputs import Artifact, TrainingInputs
-from services.trainer.domain.score import best_step
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.kept_checkpoints import kept_checkpoints
 from services.trainer.manifest import MANIFEST, BadCheckpointError, LocalCheckpoints, files_of, place_for, write_fork

@@ -21,8 +21,7 @@ from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.adapters import Adapters
 from services.trainer.jobs.kept_checkpoints import DISK, STORE, KeptCheckpoints, kept_checkpoints
 from services.trainer.jobs.pauses import or_paused, pauses_declined
-from services.trainer.jobs.places import Places, places_of
-from services.trainer.jobs.result import REGISTRY, chosen, register
+from services.trainer.jobs.places import REGISTRY, Places, chosen, places_of, register
 from services.trainer.live_attempts import AttemptEnd, LiveAttempt, end_of
 
 _SYSTEM = "the operating system"

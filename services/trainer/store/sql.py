@@ -15,15 +15,16 @@ from services.chassis.jobs import Json, append_events, fence
 from services.chassis.machine.usage import add_tokens
 from services.trainer.domain.attempt import (
     LOST_REASON,
+    SCORE,
     Attempt,
     AttemptOutcome,
     AttemptReport,
     Checkpoint,
     CurvePoint,
+    best_step,
     refuse_report,
 )
 from services.trainer.domain.inputs import TrainingInputs
-from services.trainer.domain.score import SCORE, best_step
 from services.trainer.store.tables import ATTEMPTS, CHECKPOINTS, CURVE_POINTS, INPUTS, METADATA
 
 MIGRATIONS = Path(__file__).with_name("migrations")

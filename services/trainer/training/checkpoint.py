@@ -18,9 +18,8 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from services.chassis.errors import ServiceError
-from services.trainer.domain.attempt import Checkpoint
+from services.trainer.domain.attempt import Checkpoint, best_step
 from services.trainer.domain.plan import AttemptPlan
-from services.trainer.domain.score import best_step
 from services.trainer.manifest import OPTIMIZER, POSITION, place_for, prune, write_manifest
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.processes.artifacts import stored

@@ -17,7 +17,7 @@ from services.protocols.session import Session
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.training.examples import BadExampleError
 from services.trainer.training.rollouts.player import DrawingSettings, Player
-from services.trainer.training.rollouts.rewards import RewardWeights
+from services.trainer.training.rollouts.rollout import RewardWeights
 from services.trainer.training.rollouts.tasks import Task, tasks_of
 
 _QUESTIONS = Path(__file__).parents[3] / "ui/cli/guardrails/tasks/general.jsonl"

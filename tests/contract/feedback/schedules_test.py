@@ -22,8 +22,7 @@ from services.feedback.domain.schedules.scheduled_run import (
     ScheduledRunReport,
 )
 from services.feedback.jobs.schedule_clock import ScheduleClock
-from services.feedback.store.jobs import MIGRATIONS, LoopStore
-from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.jobs import MIGRATIONS, LoopAnswers, LoopStore
 from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
 from tests.contract.conftest import OpenDatabase
 

@@ -17,8 +17,7 @@ from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_sta
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import SuiteVersion
-from services.feedback.store.jobs import MIGRATIONS, LoopStore
-from services.feedback.store.loop_answers import LoopAnswers
+from services.feedback.store.jobs import MIGRATIONS, LoopAnswers, LoopStore
 from tests.contract.conftest import OpenDatabase
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from tests.unit.feedback.bench import MemoryAnswers

@@ -14,7 +14,7 @@ from drillyard.feedback.v1 import loop_pb2
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
 from services.feedback.clients.evaluator import _readings
-from services.feedback.convert.loops import loop_to_proto
+from services.feedback.convert.jobs import loop_to_proto
 from services.feedback.domain.goals import Goal, Reading
 from services.feedback.domain.guardrails import Guardrail
 from services.feedback.domain.rounds import StopReason

@@ -11,7 +11,7 @@ from drillyard.feedback.v1 import loop_pb2
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound, ResourceExhausted
 from services.chassis.jobs import JobState
-from services.feedback.convert.loops import loop_to_proto
+from services.feedback.convert.jobs import loop_to_proto
 from services.feedback.domain.loop import LOOP_KIND, job_state
 from services.feedback.domain.rounds import LAST_ROUND_STEPS, ROUND_STEPS, Rates, Round, Step, StopReason
 from services.feedback.domain.spec import Budget, LoopSpec

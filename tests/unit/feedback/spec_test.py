@@ -13,7 +13,7 @@ from drillyard.trainer.v1 import training_spec_pb2, weights_pb2
 from services.chassis import wire
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.wire import from_document, to_document
-from services.feedback.convert.loops import spec_from_proto
+from services.feedback.convert.jobs import spec_from_proto
 from services.feedback.domain.goals import Goal
 from services.feedback.domain.spec import Budget, LoopSpec, check, prompt_size_of
 

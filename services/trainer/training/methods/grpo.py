@@ -19,8 +19,7 @@ from services.trainer.training.rollouts.drawing import DrawnSequence, from_state
 from services.trainer.training.rollouts.player import DrawingSettings, Player, weights_digest
 from services.trainer.training.rollouts.probe import check_digest, check_drift, drift_of
 from services.trainer.training.rollouts.reference import Reference
-from services.trainer.training.rollouts.rewards import RewardWeights
-from services.trainer.training.rollouts.rollout import Rollout, samples_of
+from services.trainer.training.rollouts.rollout import RewardWeights, Rollout, samples_of
 from services.trainer.training.rollouts.tasks import tasks_of
 
 Groups = Mapping[int, Sequence[Rollout]]

@@ -17,8 +17,7 @@ from services.protocols.judging.rewards import rewards
 from services.protocols.session import Session, judge_session
 from services.protocols.turn import FinishReason, TurnOutcome
 from services.protocols.verdict import Verdict
-from services.trainer.training.rollouts.rewards import RewardWeights
-from services.trainer.training.rollouts.rollout import Rollout, Turn
+from services.trainer.training.rollouts.rollout import RewardWeights, Rollout, Turn
 from services.trainer.training.rollouts.tasks import Task, session_prompt
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -9,19 +11,22 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
+from services.chassis.machine.files import written_whole
 from services.lm.adapters import LoraSettings, add_lora, load_adapter, read_settings, snapshot_adapter
 from services.lm.conversion.saving import companion_files, snapshot_model
 from services.lm.errors import AdapterMismatch
+from services.lm.folders.json_files import read_json
 from services.lm.loading import LoadedModel, load
 from services.lm.prefix import recomputing_contexts
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.weights import LoraConfig, LoraInit, TrainedWeights, named_numbers
 from services.trainer.manifest import ADAPTER, MODEL
-from services.trainer.training.preflight.continued import other_settings, raised_rank
+from services.trainer.training.preflight.continued import SETTINGS, WEIGHTS, other_settings, raised_rank
 from services.trainer.training.weights.scratch import write_scratch_model
-from services.trainer.training.weights.widening import write_widened
 from services.trainer.training.workers import Workers
 
 _STARTS: Final[Mapping[LoraInit, bool | str]] = {LoraInit.KAIMING: True}
@@ -128,3 +133,32 @@ def lora_settings(lora: LoraConfig) -> LoraSettings:
         rank_pattern=named_numbers(lora.rank_pattern, "lora.rank_pattern"),
         alpha_pattern=named_numbers(lora.alpha_pattern, "lora.alpha_pattern"),
     )
+
+
+def write_widened(folder: Path, out: Path, *, rank: int, seed: int) -> None:
+    """Write the adapter in `folder` to `out` with a rank that is a multiple of its own.
+
+    The matrices A get new rows, drawn as those of a new adapter are, and B columns of 0, so that what it adds to the
+    model stays what it was until it is trained; alpha grows with the rank.
+    """
+    config = read_json(folder / SETTINGS)
+    generator = torch.Generator().manual_seed(seed)
+    num_added = rank - config["r"]
+    tensors = {
+        name: _widened(name, tensor, num_added, generator)
+        for name, tensor in sorted(load_file(folder / WEIGHTS).items())
+    }
+    save_file(tensors, out / WEIGHTS)
+    alpha = config["lora_alpha"] * rank // config["r"]
+    with written_whole(out / SETTINGS) as file:
+        file.write(json.dumps({**config, "r": rank, "lora_alpha": alpha}).encode())
+
+
+def _widened(name: str, tensor: Tensor, num_added: int, generator: torch.Generator) -> Tensor:
+    if ".lora_A." in name:
+        rows = torch.empty(num_added, tensor.shape[1], dtype=torch.float32)
+        torch.nn.init.kaiming_uniform_(rows, a=math.sqrt(5), generator=generator)
+        return torch.cat([tensor, rows.to(tensor.dtype)]).contiguous()
+    if ".lora_B." in name:
+        return torch.cat([tensor, tensor.new_zeros(tensor.shape[0], num_added)], dim=1).contiguous()
+    return tensor

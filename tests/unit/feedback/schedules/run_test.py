@@ -27,8 +27,7 @@ from services.chassis.errors import (
     ServiceError,
 )
 from services.chassis.jobs import JobRunner, JobState
-from services.feedback.convert.loops import spec_from_proto
-from services.feedback.convert.schedules import run_to_proto, schedule_spec_from_proto, schedule_to_proto
+from services.feedback.convert.jobs import run_to_proto, schedule_spec_from_proto, schedule_to_proto, spec_from_proto
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleSpec, ScheduleState
 from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, ScheduledRun, ScheduledRunOutcome
 from services.feedback.domain.work import WorkState, tested_seconds

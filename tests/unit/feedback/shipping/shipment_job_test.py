@@ -16,7 +16,7 @@ from google.protobuf.json_format import ParseDict
 from services.chassis.errors import AlreadyExists, InvalidArgument
 from services.chassis.jobs import JobRunner, JobState
 from services.chassis.wire import check
-from services.feedback.convert.shipments import shipment_spec_from_proto, shipment_to_proto
+from services.feedback.convert.jobs import shipment_spec_from_proto, shipment_to_proto
 from services.feedback.domain.shipment import SHIPMENT_KIND, GateStep, Shipment
 from services.feedback.domain.work import WorkState
 from services.feedback.jobs.shipping.record import ShipmentRecord

@@ -38,9 +38,8 @@ from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases
-from services.registry.usecases.model import ModelUseCases
+from services.registry.usecases.model import JobUses, ModelUseCases
 from services.registry.usecases.publication import PublicationUseCases
-from services.registry.usecases.version_use import JobUses
 from tests.fakes.databases import new_database
 from tests.unit.registry.exports.served_folders import write_gguf
 from tests.unit.registry.model_folders import write_adapter, write_model

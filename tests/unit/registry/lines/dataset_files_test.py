@@ -18,8 +18,13 @@ from services.chassis.jobs import JobContext, JobRunner, Json
 from services.chassis.waiting import Places
 from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.__main__ import MIGRATIONS
-from services.registry.domain.dataset import DatasetFileForm, DatasetFormat, DatasetSource, DatasetVersionDraft
-from services.registry.domain.dataset_import import DATASET_IMPORT_KIND
+from services.registry.domain.dataset import (
+    DATASET_IMPORT_KIND,
+    DatasetFileForm,
+    DatasetFormat,
+    DatasetSource,
+    DatasetVersionDraft,
+)
 from services.registry.domain.paging import page_request
 from services.registry.importers.rows import __main__ as process
 from services.registry.importers.rows import conversion

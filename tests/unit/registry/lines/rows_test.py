@@ -10,7 +10,7 @@ from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
 from services.protocols.suites.dataset_row import DatasetRow
 from services.registry.domain.jsonl import Line, LineError
-from services.registry.domain.test_case import case_of, check_profile
+from services.registry.domain.test_suite import case_of, check_profile
 from services.registry.usecases.dataset import row_of
 
 PROFILE = get_profile("roo_xml")

@@ -8,10 +8,10 @@ import httpx2
 import pytest
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, PermissionDenied
+from services.registry.jobs.publishers.ollama import push_to_registry
 from services.registry.oci import repository as repository_module
 from services.registry.oci.repository import Repository
 from services.registry.ollama.manifest import MANIFEST_TYPE
-from services.registry.ollama.pushing import push_to_registry
 from services.registry.ollama.store import read_store
 from tests.unit.registry.ollama.docker_registry import LOGIN, docker_registry
 from tests.unit.registry.ollama.store_test import write_artifact

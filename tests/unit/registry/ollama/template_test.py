@@ -6,7 +6,7 @@ import pytest
 
 from services.chassis.errors import InvalidArgument
 from services.lm.conversion.go_template import render_go_template
-from services.registry.ollama.template import template_of
+from services.registry.jobs.exporters.ollama import template_of
 from tests.unit.lm.gguf.models import write
 from tests.unit.lm.go_template.learning_test import CHATML
 

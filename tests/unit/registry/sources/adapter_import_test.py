@@ -11,7 +11,7 @@ from services.chassis.jobs import Job, JobState
 from services.registry.domain.model import ModelVersionKind
 from services.registry.domain.model_import import IMPORT_KIND
 from services.registry.jobs.adapter_base import AdapterBases
-from services.registry.usecases.version_use import JobUses
+from services.registry.usecases.model import JobUses
 from tests.unit.registry.model_folders import write_adapter, write_model
 from tests.unit.registry.sources.imports import Registry
 

@@ -21,7 +21,7 @@ from services.trainer.training.examples import BadExampleError
 from services.trainer.training.loop import train
 from services.trainer.training.methods.grpo import GroupRelativePolicy
 from services.trainer.training.rollouts.drawing import from_state
-from services.trainer.training.rollouts.rewards import RewardWeights
+from services.trainer.training.rollouts.rollout import RewardWeights
 from services.trainer.training.rollouts.tasks import tasks_of
 from services.trainer.training.workers import Workers
 from tests.unit.trainer.grpo.bench import Training, context_of, last_answer_of, loaded_tiny, mean, session_row, text_row

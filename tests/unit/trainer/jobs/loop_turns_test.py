@@ -12,7 +12,7 @@ from services.chassis.jobs import SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.trainer.domain.attempt import AttemptReport, CurvePoint
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.servicer.checkpoint import CheckpointRpcs
+from services.trainer.servicer import CheckpointRpcs
 from services.trainer.store.sql import MIGRATIONS, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases

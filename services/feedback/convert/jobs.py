@@ -1,20 +1,34 @@
-"""What differs between the wire's words for loops and the domain's; all else has equal names."""
+"""What differs between the wire's words for jobs and schedules, and the domain's; all else has equal names."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from drillyard.feedback.v1 import loop_answer_pb2, loop_goal_pb2, loop_pb2
+from drillyard.feedback.v1 import dataset_build_pb2 as pb
+from drillyard.feedback.v1 import (
+    loop_answer_pb2,
+    loop_goal_pb2,
+    loop_pb2,
+    schedule_pb2,
+    scheduled_run_pb2,
+    shipment_pb2,
+)
 from drillyard.registry.v1 import export_pb2
 from google.protobuf.json_format import MessageToDict
 
+from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
 from services.feedback.decisions.decision import DecisionChange
+from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec
 from services.feedback.domain.guardrails import guardrail_sentence
 from services.feedback.domain.loop import Loop
 from services.feedback.domain.rounds import Rates, Round
 from services.feedback.domain.rules import readings_in
+from services.feedback.domain.schedules.schedule import ScheduleSpec
+from services.feedback.domain.schedules.scheduled_run import ScheduledRun
+from services.feedback.domain.shipment import Shipment, ShipmentSpec
 from services.feedback.domain.spec import LoopSpec
+from services.feedback.usecases.schedules import ScheduleStanding
 
 # A loop sets these itself, every round anew.
 _OWN_TRAINING_FIELDS = ("model_version_id", "dataset_version_id", "seed")
@@ -102,3 +116,62 @@ def _guardrail_readings(loop: Loop, item: Round) -> list[loop_goal_pb2.Guardrail
         )
         for guardrail, suite, reading in zip(loop.asked.guardrails, suites, item.guardrails, strict=False)
     ]
+
+
+def shipment_spec_from_proto(spec: shipment_pb2.ShipmentSpec) -> ShipmentSpec:
+    """Return the spec with its defaults; of the export only what was set."""
+    endpoint = MessageToDict(spec.endpoint, preserving_proto_field_name=True) if spec.HasField("endpoint") else None
+    return from_message(ShipmentSpec, spec, export=export_fields(spec.export), endpoint=endpoint)
+
+
+def shipment_to_proto(shipment: Shipment) -> shipment_pb2.Shipment:
+    """Return the shipment; the ids in its spec are those of the versions that they named."""
+    message = to_message(
+        shipment.state,
+        shipment_pb2.Shipment,
+        shipment_id=shipment.shipment_id,
+        spec=to_message(shipment.asked, shipment_pb2.ShipmentSpec),
+        job=job_to_proto(shipment.job),
+    )
+    message.spec.model_version_id = shipment.inputs.model_version_id
+    message.spec.test_suite_version_id = shipment.inputs.suite.test_suite_version_id
+    return message
+
+
+def build_spec_from_proto(spec: pb.DatasetBuildSpec) -> DatasetBuildSpec:
+    """Return the spec with its defaults."""
+    return from_message(DatasetBuildSpec, spec)
+
+
+def build_to_proto(build: DatasetBuild) -> pb.DatasetBuild:
+    """Return the build."""
+    return to_message(
+        build.state,
+        pb.DatasetBuild,
+        dataset_build_id=build.dataset_build_id,
+        spec=to_message(build.spec, pb.DatasetBuildSpec),
+        job=job_to_proto(build.job),
+    )
+
+
+def schedule_spec_from_proto(spec: schedule_pb2.ScheduleSpec) -> ScheduleSpec:
+    """Return the spec with its defaults."""
+    # A loop that is left out has the defaults of this release; read from a document, it would be one of an earlier one.
+    has_loop = spec.HasField("loop") or spec.on_broken_goal == schedule_pb2.BROKEN_GOAL_ACTION_START_LOOP
+    loop = spec_from_proto(spec.loop) if has_loop else None
+    return from_message(ScheduleSpec, spec, loop=loop)
+
+
+def schedule_to_proto(standing: ScheduleStanding) -> schedule_pb2.Schedule:
+    """Return a schedule with its newest due time."""
+    return to_message(
+        standing.schedule,
+        schedule_pb2.Schedule,
+        last_run=run_to_proto(standing.last_run) if standing.last_run else None,
+        spent=to_message(standing.spent, schedule_pb2.ScheduleSpent),
+    )
+
+
+def run_to_proto(run: ScheduledRun) -> scheduled_run_pb2.ScheduledRun:
+    """Return a due time."""
+    return to_message(run, scheduled_run_pb2.ScheduledRun)
