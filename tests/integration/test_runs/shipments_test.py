@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +12,16 @@ import pytest
 import pytest_asyncio
 from drillyard.feedback.v1 import feedback_service_pb2_grpc, loop_goal_pb2, loop_pb2, shipment_pb2
 from drillyard.job.v1 import job_pb2
-from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, registry_service_pb2_grpc
+from drillyard.registry.v1 import deployment_pb2, export_pb2, model_pb2, publication_pb2, registry_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
+from services.chassis.errors import FailedPrecondition
 from tests.integration.processes import ServiceProcess, start_service
 from tests.integration.tiny_stack import TinyStack, connected, import_model, tiny_stack
+from tests.machine import PATIENCE_SECONDS
 from tests.unit.lm.gguf.writing.export_test import write_adapter
 
+NONE = "more than none was asked for."
 _HOW = "LLAMA_SERVER='/path/to/llama-server' pytest tests/integration/test_runs/shipments_test.py"
 pytestmark = [
     pytest.mark.skipif(not os.environ.get("LLAMA_SERVER"), reason=f"llama.cpp's server is absent: {_HOW}"),
@@ -76,6 +80,34 @@ async def test_a_version_leaves_through_every_step(
     card = (tmp_path / "out" / "README.md").read_text()
     assert "## Tested as it is served" in card and f"Tested by 3 answers to the suite `{stack.suite}`" in card
     assert shipment.results[3].summary in card
+
+
+async def test_a_deployment_that_fails_its_suite_says_so_and_answers_to_no_alias(
+    served: tuple[TinyStack, ServiceProcess],
+) -> None:
+    stack, _ = served
+    worker = deployment_pb2.DEPLOYMENT_BACKEND_WORKER
+    spec = deployment_pb2.DeploymentSpec(
+        model_version_id="tiny@1", backend=worker, test_suite_version_id=stack.suite.partition("@")[0]
+    )
+    under_way = (deployment_pb2.DEPLOYMENT_STATE_STARTING, deployment_pb2.DEPLOYMENT_STATE_TESTING)
+    async with connected(stack.registry) as channel:
+        registry = registry_service_pb2_grpc.RegistryServiceStub(channel)
+        created = deployment_pb2.CreateDeploymentRequest(request_id="tested", spec=spec)
+        deployment = (await registry.CreateDeployment(created)).deployment
+        read = deployment_pb2.GetDeploymentRequest(deployment_id=deployment.deployment_id)
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while deployment.state in under_way:
+                await asyncio.sleep(0.1)
+                deployment = (await registry.GetDeployment(read)).deployment
+        assert deployment.state == deployment_pb2.DEPLOYMENT_STATE_FAILED
+        assert deployment.reason == f"0.0% of its answers to the 3 cases of {stack.suite} conform, and {NONE}"
+        assert deployment.test.test_run_id and deployment.test.evaluation_id
+        move = deployment_pb2.SetAliasRequest(
+            alias_id="tiny:champion", model_version_id="tiny@1", deployment_id=deployment.deployment_id
+        )
+        with pytest.raises(FailedPrecondition, match=r"is failed: 0\.0% of its answers"):
+            await registry.SetAlias(move)
 
 
 async def test_a_loops_goals_are_measured_on_what_is_shipped(served: tuple[TinyStack, ServiceProcess]) -> None:
