@@ -168,7 +168,7 @@ async def created(caller: Caller, **changes: object) -> str:
     spec = training_spec_pb2.TrainingJobSpec()
     spec.CopyFrom(SPEC)
     spec.MergeFrom(training_spec_pb2.TrainingJobSpec(**changes))  # type: ignore[arg-type]
-    request = training_job_pb2.CreateTrainingJobRequest(request_id=str(changes), spec=spec)
+    request = training_job_pb2.CreateTrainingJobRequest(request_id=f"by {spec.num_workers}", spec=spec)
     return (await caller.stub.CreateTrainingJob(request)).training_job.training_job_id
 
 
