@@ -31,7 +31,9 @@ WORKDIR /data
 # What a deployable needs beside the services' own dependencies is an extra of pyproject.toml. All of it comes from a file with
 # the hash of each wheel (`make lock`), which pip holds against what the extras ask for. requirements/slim.sh takes away what no
 # program uses, a third of what is installed, and compiles what the programs of an image import where it computes nothing.
+# SOURCES is a digest of what the build stage holds, for builders whose caches do not see that what they mount has changed.
 FROM base AS light
+ARG SOURCES
 RUN --mount=from=build,source=/,target=/build \
     pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement /build/src/requirements/light.txt \
     && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[postgres,s3,traces]" \
@@ -40,6 +42,7 @@ USER 10001
 
 # Torch built for the CPU alone is gigabytes smaller: --build-arg TORCH=cpu --build-arg PIP_EXTRA_INDEX_URL=<index with such builds>.
 FROM base AS compute
+ARG SOURCES
 ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=cuda
 RUN --mount=from=build,source=/,target=/build \
@@ -49,6 +52,7 @@ RUN --mount=from=build,source=/,target=/build \
 USER 10001
 
 FROM base AS ray
+ARG SOURCES
 ARG PIP_EXTRA_INDEX_URL
 ARG TORCH=cuda
 RUN --mount=from=build,source=/,target=/build \
@@ -65,6 +69,7 @@ ENTRYPOINT ["tini", "--", "python", "-m", "services.test_runner"]
 
 # The trainer where others compute (training.backend of the chart): without torch and Ray.
 FROM base AS trainer-light
+ARG SOURCES
 RUN --mount=from=build,source=/,target=/build \
     pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement /build/src/requirements/trainer-light.txt \
     && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[postgres,s3,cluster,tokenizer,traces]" \
@@ -85,6 +90,7 @@ FROM ray AS ray-worker
 ENTRYPOINT ["tini", "--", "ray"]
 
 FROM base AS gateway
+ARG SOURCES
 RUN --mount=from=build,source=/,target=/build \
     pip install --no-cache-dir --no-compile --no-deps --require-hashes --requirement /build/src/requirements/gateway.txt \
     && pip install --no-cache-dir --no-index "$(echo /build/wheels/*.whl)[gateway,postgres,s3,traces]" \

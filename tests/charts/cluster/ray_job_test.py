@@ -53,7 +53,12 @@ pytestmark = [
 ]
 NAMESPACE, ACCOUNT, SECRET, CLAIM = "drilling", "dy-trainer", "dy-ray-token", "dy-data"
 # A busy machine starts Ray slower than its processes wait for each other; a file of names stands for a cluster's DNS.
-IMAGE = {"PYTHONPATH": PACKAGES, "RAY_gcs_server_request_timeout_seconds": "600", "GRPC_DNS_RESOLVER": "native"}
+IMAGE = {
+    "PYTHONPATH": PACKAGES,
+    "RAY_gcs_server_request_timeout_seconds": "600",
+    "RAY_worker_niceness": "0",
+    "GRPC_DNS_RESOLVER": "native",
+}
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 KINDS = "rayjobs,jobs,pods,services,secrets"
 

@@ -30,10 +30,12 @@ buildah inspect --type image "$base" >/dev/null 2>&1 || make_base
 digest=$(buildah inspect --type image --format '{{.FromImageDigest}}' "$base")
 [ $# -gt 0 ] || set -- registry test-runner evaluator trainer trainer-light feedback ray-worker gateway
 mkdir -p build/images
+sources=$(git ls-files -z pyproject.toml requirements proto services ui | xargs -0 cat | sha256sum | cut -d ' ' -f 1)
 for target in "$@"; do
   started=$(date +%s)
   # shellcheck disable=SC2086
-  logged buildah bud --isolation chroot --layers --quiet --build-arg PYTHON="$base@$digest" --target "$target" \
+  logged buildah bud --isolation chroot --layers --quiet --build-arg PYTHON="$base@$digest" \
+    --build-arg SOURCES="$sources" --target "$target" \
     --label "org.opencontainers.image.revision=$revision" ${IMAGES_BUILD_OPTIONS:-} --tag "drillyard/$target" .
   container=$(buildah from "drillyard/$target")
   root=$(buildah mount "$container")
