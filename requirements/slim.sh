@@ -11,7 +11,10 @@ left_out() {
   rm -rf $(grep -v '^#' "$lists/$1")
 }
 left_out left-out.txt
-[ -d torch ] || left_out left-out-without-torch.txt
+if [ ! -d torch ]; then
+  left_out left-out-without-torch.txt
+  find . -name '*.pyi' -delete
+fi
 # Names and lines for debuggers of C are up to two thirds of an extension; libraries that were relocated (*.libs) stay whole.
 tools=/build/usr
 LD_LIBRARY_PATH=$tools/lib/$(uname -m)-linux-gnu find . \( -name '*.cpython-*.so' -o -name '*.abi3.so' \) \

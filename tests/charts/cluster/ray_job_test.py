@@ -11,7 +11,6 @@ import base64
 import json
 import os
 import urllib.request
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -60,7 +59,6 @@ IMAGE = {
     "GRPC_DNS_RESOLVER": "native",
 }
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
-KINDS = "rayjobs,jobs,pods,services,secrets"
 
 
 class KubeRay(Operator):
@@ -75,19 +73,11 @@ class KubeRay(Operator):
         await self.say(ray_job["metadata"]["name"], jobDeploymentStatus="Initializing", rayClusterName=cluster)
         await self._create("create_namespaced_secret", token_secret(ray_job))
         await self._create("create_namespaced_service", head_service(ray_job))
-        await self._make_missing(ray_job, [])
-
-    async def _make_missing(self, ray_job: Manifest, pods: list[Manifest]) -> None:
-        there = Counter(_kind(pod) for pod in pods)
         for pod in ray_pods(ray_job):
-            there[_kind(pod)] -= 1
-            if there[_kind(pod)] < 0:
-                await self._create("create_namespaced_pod", pod)
+            await self._create("create_namespaced_pod", pod)
 
     async def _start(self, ray_job: Manifest, pods: list[Manifest]) -> None:
-        # A head or worker that did not come up is made anew.
-        await self._remove([pod for pod in pods if pod["status"]["phase"] == "Failed"])
-        await self._make_missing(ray_job, [pod for pod in pods if pod["status"]["phase"] != "Failed"])
+        await self._mend(ray_job, pods)
         if any(pod["status"]["phase"] != "Running" for pod in pods):
             return
         name = ray_job["metadata"]["name"]
@@ -95,6 +85,14 @@ class KubeRay(Operator):
         await self._client.call("BatchV1Api", "create_namespaced_job", NAMESPACE, job, absent=409)
         await self.say(name, jobDeploymentStatus="Running", jobStatus="PENDING")
         self._runs[ray_job["metadata"]["uid"]] = asyncio.create_task(self._followed(ray_job, f"{name}-0"))
+
+    async def _mend(self, ray_job: Manifest, pods: list[Manifest]) -> None:
+        """Make a head or a worker that did not come up anew."""
+        for pod in pods:
+            if pod["status"]["phase"] == "Failed" and "deletionTimestamp" not in pod["metadata"]:
+                await self._remove([pod])
+                another = next(item for item in ray_pods(ray_job) if _kind(item) == _kind(pod))
+                await self._create("create_namespaced_pod", another)
 
     async def _create(self, method: str, body: Manifest) -> None:
         await self._client.call("CoreV1Api", method, NAMESPACE, body, absent=409)
@@ -105,6 +103,8 @@ class KubeRay(Operator):
         status, said = "PENDING", ""
         while status not in ENDED:
             await asyncio.sleep(1)
+            own = {"ray.io/cluster": cluster_of(ray_job)}.items()
+            await self._mend(ray_job, [pod for pod in await self.pods() if own <= pod["metadata"]["labels"].items()])
             status = await asyncio.to_thread(self._asked, ray_job, submission, (secret or {})["data"]["auth_token"])
             if status != said:
                 await self.say(ray_job["metadata"]["name"], jobStatus=status)
