@@ -48,7 +48,7 @@ pytestmark = [
     pytest.mark.skipif(not PACKAGES, reason="run `make rayjob`, as root"),
     pytest.mark.cluster,
     pytest.mark.ray,
-    pytest.mark.timeout(1800),
+    pytest.mark.timeout(3600),
 ]
 NAMESPACE, ACCOUNT, SECRET, CLAIM = "drilling", "dy-trainer", "dy-ray-token", "dy-data"
 # A busy machine starts Ray slower than its processes wait for each other; a file of names stands for a cluster's DNS.
