@@ -45,7 +45,9 @@ class PodNetwork:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for name in map(self._namespace, self.addresses):
+        for number, name in enumerate(map(self._namespace, list(self.addresses)), start=1):
+            # A namespace goes when the last of its processes has gone, and its wire with it.
+            _ip("link", "delete", f"{self._bridge}v{number}")
             _ip("netns", "delete", name)
         _ip("link", "delete", self._bridge)
 
