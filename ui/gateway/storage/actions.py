@@ -14,7 +14,8 @@ from ui.gateway.clients import Clients
 
 # Many files may have to go.
 _COLLECT_SECONDS = 600.0
-_STORAGE_SECONDS = 10.0
+# A folder is walked through; who waits for a page is not kept by a service that hangs.
+_STORAGE_SECONDS = 5.0
 
 
 def garbage_of(request: Request) -> GarbageCollector:

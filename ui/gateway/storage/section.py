@@ -1,5 +1,6 @@
 """The parts of the page Settings that are about endpoints and about storage."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Final
 
@@ -18,6 +19,8 @@ from ui.shipping.deployments.actions import list_deployments
 
 GARBAGE_ACTIONS: Final[Mapping[str, bool]] = {"look-for-garbage": True, "remove-garbage": False}
 """The forms' actions, with whether they only look."""
+# The page has more to show.
+_SECONDS = 2.0
 _HOSTS = ("hosts", "secret", "namespace")
 
 
@@ -30,11 +33,10 @@ async def storage_sections(clients: Clients, collector: GarbageCollector, action
             garbage = garbage_sums(document(await collect_garbage(clients, request, collector))["garbage"])
     except ServiceError as error:
         problem = str(error)
-    try:
-        deployments: list[Deployment] = await list_deployments(clients)
-    except ServiceError:
-        deployments = []
-    services = list((await read_storage(clients, pb.GetStorageRequest(), collector)).services)
+    deployments, kept = await asyncio.gather(
+        _deployments(clients), read_storage(clients, pb.GetStorageRequest(), collector)
+    )
+    services = list(kept.services)
     settings = [(one.service, setting) for one in services for setting in one.settings]
     parts = render(
         "storage/settings",
@@ -47,6 +49,14 @@ async def storage_sections(clients: Clients, collector: GarbageCollector, action
         problem=problem,
     )
     return Markup(parts)
+
+
+async def _deployments(clients: Clients) -> list[Deployment] | None:
+    """Return what is served; None while the registry does not say."""
+    try:
+        return await asyncio.wait_for(list_deployments(clients), _SECONDS)
+    except (ServiceError, TimeoutError):
+        return None
 
 
 def _is_of_hosts(setting: pb.OperatorSetting) -> bool:
