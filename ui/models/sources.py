@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from urllib.parse import unquote
 
+from services.chassis.errors import InvalidArgument
+
 _PREFIXES = {"hf": "hub_id", "ollama": "ollama_tag", "oci": "oci_reference"}
 # What a browser shows of a model on the public hub.
 _HUB_PAGE = re.compile(
@@ -27,7 +29,11 @@ class SourceText:
 
 
 def read_source(text: str) -> SourceText:
-    """Return the place that a person's words mean; a path is a GGUF file's by its name, and else a folder's."""
+    """Return the place that a person's words mean; a path is a GGUF file's by its name, and else a folder's.
+
+    Raises:
+        InvalidArgument: They are an address of another scheme than HTTP.
+    """
     text = text.strip()
     prefix, colon, rest = text.partition(":")
     if page := _HUB_PAGE.fullmatch(text):
@@ -39,6 +45,12 @@ def read_source(text: str) -> SourceText:
         return SourceText(_PREFIXES[prefix], rest, model_id_of(_shortened(prefix, rest)))
     if text.startswith(("http://", "https://")):
         return SourceText("url", text, model_id_of(unquote(text.partition("?")[0])))
+    if "://" in text:
+        raise InvalidArgument(
+            f"Models are not fetched by {text.partition('://')[0][:20]!r}.",
+            "Begin with hf:, ollama:, oci:, http:// or https://, or give a path.",
+            field="source",
+        )
     field = "gguf_path" if text.lower().endswith(".gguf") else "folder_path"
     return SourceText(field, text, model_id_of(text))
 

@@ -157,3 +157,8 @@ def test_the_command_line_goes_on_where_a_break_left_it(
 )
 def test_a_source_is_what_a_person_writes(text: str, field: str, value: str, model_id: str) -> None:
     assert read_source(text) == SourceText(field, value, model_id)
+
+
+def test_an_address_of_another_scheme_is_no_path() -> None:
+    with pytest.raises(InvalidArgument, match="Models are not fetched by 's3'"):
+        read_source("s3://bucket/model.gguf")
