@@ -70,8 +70,8 @@ $(VENV)/.compiled: $(VENV)/.installed proto/gen/.generated
 CRD_TYPES := typescript@7.0.2 $(addprefix @kubernetes-models/,cert-manager@6.0.0 gateway-api@2.0.0 keda@2.0.0 prometheus-operator@6.0.0)
 build/crd-types/.installed:
 	@mkdir -p $(@D)
-	@npm install --silent --ignore-scripts --no-audit --no-fund --no-package-lock --prefix $(@D) $(CRD_TYPES) 2>/dev/null \
-	  && touch $@ || echo "Not installed: types of custom resources. Their tests need npm." >&2
+	@timeout 60 npm install --silent --fetch-retries=0 --ignore-scripts --no-audit --no-fund --no-package-lock --prefix $(@D) $(CRD_TYPES) 2>/dev/null \
+	  && touch $@ || echo "Not installed: types of custom resources. Their tests need npm and its registry." >&2
 
 .PHONY: tools
 tools: build/crd-types/.installed ## Install the programs that only tests need (Chromium, docker-registry, nginx, Prometheus, tini), where apt can
