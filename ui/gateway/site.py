@@ -107,7 +107,7 @@ def mount_pages(app: FastAPI, gateway: FastAPI) -> None:
         mcp_server=False,
         pwa=False,
     )
-    # It is a connection of each open page's own, and a browser has six to a host: the seventh tab would show nothing.
+    # It is a connection of each open page's own, and a browser has six to a host: a sixth tab would wait for ever.
     site.config["connect_heartbeat"] = False
     sessions = PageSessions()  # type: ignore[no-untyped-call]
     sessions.set_blocks(site)

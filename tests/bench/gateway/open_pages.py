@@ -52,7 +52,8 @@ def main() -> None:
 
 
 async def _measure(url: str, path: str, process: psutil.Process, num_pages: int, seconds: float) -> None:
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+    # The gateway closes what is idle for 5 s; a client that uses it in that very moment would lose its question.
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=None, keepalive_expiry=1.0)
     async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=limits) as client:
         html = (await client.get(path)).text
         pages = [OpenPage(client, html, path.partition("?")[2]) for _ in range(num_pages)]
