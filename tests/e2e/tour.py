@@ -105,8 +105,8 @@ def _page(tour: Tour) -> str:
         "# The first minutes",
         "",
         "Made by `make tour`, a program that finds its way by what is written on the pages alone, after `make up`:",
-        f"{total:.0f} seconds in all on {usable_cores()} cores of {platform.machine()}. `make firefox` takes the same steps in",
-        "Firefox, with a tiny model, and then opens every page.",
+        f"{total:.0f} seconds in all on {usable_cores()} cores of {platform.machine()}. `make firefox` takes the same",
+        "steps in Firefox, with a tiny model, and then opens every page.",
         "",
     ]
     for number, (sentence, seconds, picture) in enumerate(tour.steps, start=1):
