@@ -71,10 +71,12 @@ async def _measure(url: str, path: str, process: psutil.Process, num_pages: int,
         while any(max(page.intervals) > first for page in pages[:_NUM_LEFT]):
             await asyncio.sleep(0.1)
         slow_seconds = time.monotonic() - start
+        num_failures = sum(page.num_failures for page in pages)
         await _end(tasks[:_NUM_LEFT])
     print(
         f"{path.partition('=')[0]:15} {num_pages} pages ask every {crowded:.1f} s each, {rate:.1f} times a second,"
-        f" and take {cores:.2f} cores; {_NUM_LEFT} that stay ask every {first:.1f} s again after {slow_seconds:.0f} s",
+        f" and take {cores:.2f} cores; {_NUM_LEFT} that stay ask every {first:.1f} s again after {slow_seconds:.0f} s;"
+        f" {num_failures} connections broke",
         flush=True,
     )
 

@@ -19,7 +19,8 @@ class OpenPage:
     """A page at a gateway.
 
     Attributes:
-        num_questions: How often one of its timers has asked.
+        num_questions: How often its timers have asked.
+        num_failures: How often a connection broke meanwhile.
     """
 
     def __init__(self, client: httpx.AsyncClient, html: str, query: str) -> None:
@@ -30,8 +31,7 @@ class OpenPage:
         self._values = {item["id"]: item["props"].get("value") for item in config["components"]}
         self._events = [event for event in config["dependencies"] if event["backend_fn"]]
         self._ticks = {event["targets"][-1][0]: event for event in self._of("tick")}
-        self._has_heartbeat = config["connect_heartbeat"]
-        self.num_questions = 0
+        self.num_questions = self.num_failures = 0
 
     @property
     def intervals(self) -> list[float]:
@@ -51,23 +51,17 @@ class OpenPage:
 
     async def stay(self) -> None:
         """Ask for what it shows whenever it is time, as a page does that is seen, until this is cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            if self._has_heartbeat:
-                tasks.create_task(self._keep_alive())
-            for timer, event in self._ticks.items():
-                tasks.create_task(self._keep_fresh(timer, event))
-
-    async def _keep_alive(self) -> None:
-        async with self._client.stream("GET", f"/gradio_api/heartbeat/{self._session}") as response:
-            async for _ in response.aiter_bytes():
-                pass
+        await asyncio.gather(*(self._keep_fresh(timer, event) for timer, event in self._ticks.items()))
 
     async def _keep_fresh(self, timer: int, event: dict[str, Any]) -> None:
         # People do not open their pages at once.
         await asyncio.sleep(random.uniform(0, self._values[timer]))
         while True:
-            await self._ask(event)
-            self.num_questions += 1
+            try:
+                await self._ask(event)
+                self.num_questions += 1
+            except httpx.TransportError:
+                self.num_failures += 1
             await asyncio.sleep(self._values[timer])
 
     def _of(self, name: str) -> list[dict[str, Any]]:
