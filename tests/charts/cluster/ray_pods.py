@@ -78,7 +78,7 @@ def submitter(ray_job: Manifest, submission: str) -> Manifest:
         {"name": "RAY_JOB_SUBMISSION_ID", "value": submission},
         *_token(ray_job),
     ]
-    return {"metadata": _metadata(ray_job, name), "spec": {"backoffLimit": 0, "template": template}}
+    return {"metadata": _metadata(ray_job, name), "spec": {"backoffLimit": 2, "template": template}}
 
 
 def _metadata(ray_job: Manifest, name: str) -> Manifest:
