@@ -150,6 +150,10 @@ up: setup ## Start everything and serve the UI on 127.0.0.1:7860 (DATA=dir PORT=
 bench: setup ## Measure judging, evaluating, and training and generation behind a shared prefix
 	python -m tests.bench.protocols && python -m tests.bench.lm && python -m tests.bench.testing $(BENCH_TESTING) && python -m tests.bench.evaluation && python -m tests.bench.training $(BENCH_TRAINING)
 
+.PHONY: rolling
+rolling: setup ## Replace every replica of all six services under load, on PostgreSQL, and tell what failed (minutes)
+	python -m tests.bench.cluster.rolling
+
 .PHONY: bench-gpu
 bench-gpu: setup ## Test and measure training on a GPU against TRL; here it needs one (BENCH_TRAINING=options)
 	pytest -q tests/unit/lm/generation/device_test.py tests/unit/lm/training tests/unit/trainer/loop tests/integration/faults/gpu_training_test.py && python -m tests.bench.training --device cuda --only sft_default,sft_best,dpo,grpo,long,short $(BENCH_TRAINING)

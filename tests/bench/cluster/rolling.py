@@ -66,6 +66,9 @@ class Balancer:
             server.close()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if not self.addresses:
+            writer.close()
+            return
         host, _, port = self.addresses[next(self._turn) % len(self.addresses)].rpartition(":")
         with suppress(OSError, asyncio.CancelledError):
             onward = await asyncio.open_connection(host, int(port))
@@ -96,8 +99,7 @@ class Cluster:
     async def add(self, service: str) -> None:
         """Start a replica, and let connections go to it."""
         settings = {f"{name}_address": self.target(name) for name in SERVICES} | self._places.settings(service)
-        if service != "gateway":
-            settings |= {"lease_seconds": _LEASE_SECONDS, "max_running": 4}
+        settings |= {"port": 0} if service == "gateway" else {"lease_seconds": _LEASE_SECONDS, "max_running": 4}
         ending = ExitStack()
         process = await asyncio.to_thread(ending.enter_context, start_service(service, self._folder, **settings))
         self.replicas[service].append((process, ending))
@@ -217,8 +219,8 @@ async def measure(folder: Path, places: Databases, num_lines: int) -> dict[str, 
         for balancer in cluster.balancers.values():
             await ending.enter_async_context(balancer.serving())
         ending.push_async_callback(cluster.end)
-        for service in SERVICES * _REPLICAS:
-            await cluster.add(service)
+        for _ in range(_REPLICAS):
+            await asyncio.gather(*map(cluster.add, SERVICES))
         cases = list(get_profile("roo_xml").draw(1, _NUM_CASES, categories=("single_call",)))
         suite = await add_suite(cluster.replicas["registry"][0][0], folder, "roo_xml/rolling", cases)
         channels = {

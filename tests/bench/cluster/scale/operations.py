@@ -1,17 +1,22 @@
-"""What each operation of the job store costs in processor time, of a service and of its database."""
+"""What each operation of the job store, and a window of a run, costs in processor time of service and database."""
 
 from __future__ import annotations
 
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from services.chassis.application import JOB_MIGRATIONS
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.jobs import Job, SqlJobStore
+from services.chassis.waiting import patiently
+from services.test_runner.domain import AnswerTurn, Environment, FinishReason, Hold, Message, RunInputs, RunRecord
+from services.test_runner.domain.transcript import transcript_of
+from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from tests.bench.cluster.scale.stack import database_seconds
 from tests.storm.databases import databases
 
@@ -25,6 +30,7 @@ _RUNNING = [f"run-{number}" for number in range(500)]
 _SPEC = {"test_suite_version_id": "roo_xml/core@2", "endpoint": {"base_url": "http://127.0.0.1:8000/v1", "model": "m"}}
 _PROGRESS = {"phase": "generate", "done": 3, "total": 308, "unit": "transcripts", "message": "44 tokens a second."}
 _OWNER = "a replica"
+_INPUTS = RunInputs("", "roo_xml/core@2", None, None, "sha256:s", "roo_xml", "sha256:p", num_cases=1000, window_size=1)
 
 Operation = Callable[[SqlJobStore, Job], Awaitable[object]]
 
@@ -50,7 +56,7 @@ def measure_operations(kind: str, num_jobs: int) -> dict[str, dict[str, float]]:
 
 async def _measure(url: str, num_jobs: int) -> dict[str, dict[str, float]]:
     database = Database.open(url, lease_seconds=_LEASE_SECONDS)
-    await migrate(database, JOB_MIGRATIONS)
+    await migrate(database, MIGRATIONS)
     store = SqlJobStore(database)
     jobs: list[Job] = []
     for _ in range(num_jobs):
@@ -60,10 +66,46 @@ async def _measure(url: str, num_jobs: int) -> dict[str, dict[str, float]]:
         jobs.append(job)
     costs = {}
     for name, operation in OPERATIONS.items():
-        own, servers = time.process_time(), database_seconds()
-        for number in range(_TIMES):
-            await operation(store, jobs[number % num_jobs])
-        own, servers = time.process_time() - own, database_seconds() - servers
-        costs[name] = {"service": round(1000 * own / _TIMES, 2), "database": round(1000 * servers / _TIMES, 2)}
+        costs[name] = await _cost(operation, store, jobs)
+    runs = SqlRunStore(database)
+    for is_shared in (False, True):
+        store_window = _storing(runs, is_shared=is_shared)
+        for job in jobs:
+            await runs.add_run(RunRecord(job.job_id, _INPUTS))
+        costs["claim and store a window" if is_shared else "store a window"] = await _cost(store_window, store, jobs)
+        for job in jobs:
+            await runs.delete_run(job.job_id)
     await database.close()
     return costs
+
+
+async def _cost(operation: Operation, store: SqlJobStore, jobs: Sequence[Job]) -> dict[str, float]:
+    own, servers = time.process_time(), database_seconds()
+    for number in range(_TIMES):
+        await patiently(partial(operation, store, jobs[number % len(jobs)]), "the database")
+    own, servers = time.process_time() - own, database_seconds() - servers
+    return {"service": round(1000 * own / _TIMES, 2), "database": round(1000 * servers / _TIMES, 2)}
+
+
+def _storing(runs: SqlRunStore, *, is_shared: bool) -> Operation:
+    """Return what stores the next window of a run, of one case; where it is shared, after it was claimed."""
+
+    async def store_window(_store: SqlJobStore, job: Job) -> None:
+        hold = Hold(job.job_id, job.epoch)
+        run = await runs.get_run(job.job_id)
+        assert run is not None
+        if is_shared:
+            hold = replace(hold, window=(await runs.take_window(job.job_id, hold, _INPUTS.num_cases)).window)
+        number = run.num_transcripts + 1
+        messages = (Message("user", "Do it."), Message("assistant", "It is done."))
+        answered = transcript_of(
+            job.job_id,
+            number,
+            case=(f"case-{number}", 0),
+            messages=messages,
+            turns=[AnswerTurn(1, FinishReason.STOP)],
+            stop="",
+        )
+        await runs.append_window(job.job_id, hold, Environment("float32"), [answered])
+
+    return store_window
