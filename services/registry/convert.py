@@ -7,7 +7,7 @@ from drillyard.registry.v1 import artifact_pb2, import_pb2, test_suite_pb2
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire import from_message, to_message
-from services.protocols.suites import Provenance, provenance_from_document
+from services.protocols.suites import provenance_from_document
 from services.registry.domain.jsonl import told_fault
 from services.registry.domain.model_import import Import, ImportSource, SourceKind
 from services.registry.domain.suite_source import Conversion, Reading
@@ -26,13 +26,8 @@ def test_suite_version_to_proto(version: TestSuiteVersion) -> test_suite_pb2.Tes
 
 def test_suite_version_draft(request: test_suite_pb2.CreateTestSuiteVersionRequest) -> TestSuiteVersionDraft:
     """Return what a caller asks to register; its cases are not counted yet."""
-    provenance = provenance_from_proto(request.provenance)
+    provenance = provenance_from_document({field.name: value for field, value in request.provenance.ListFields()})
     return from_message(TestSuiteVersionDraft, request, num_cases=0, built_in=False, provenance=provenance)
-
-
-def provenance_from_proto(provenance: test_suite_pb2.TestSuiteProvenance) -> Provenance:
-    """Return what a caller knows of a suite's origin."""
-    return provenance_from_document({field.name: value for field, value in provenance.ListFields()})
 
 
 def conversion_from_proto(conversion: test_suite_pb2.TestSuiteConversion) -> Conversion:

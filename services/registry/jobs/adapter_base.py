@@ -12,8 +12,7 @@ from services.chassis.artifacts import ArtifactStore
 from services.chassis.errors import InvalidArgument
 from services.chassis.machine.files import link_or_copy
 from services.chassis.wire.names import shown
-from services.registry.domain.identifiers import version_ref
-from services.registry.domain.model import ModelVersion, model_version_not_found
+from services.registry.domain.model import ModelVersion
 from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest
 from services.registry.importers.folder_inspection import PROVENANCE
@@ -115,9 +114,7 @@ class AdapterBases:
                         yield version
 
     async def _named(self, version_id: str) -> ModelVersion:
-        version = await self._models.get_version(version_ref(version_id))
-        if version is None:
-            raise model_version_not_found(version_id)
+        version = await self._models.named(version_id)
         if not version.kind.is_full_weights:
             raise InvalidArgument(
                 f"{version.version_id} is of kind {version.kind.value}; an adapter is loaded on full weights.",

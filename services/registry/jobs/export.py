@@ -21,14 +21,12 @@ from services.registry.domain.export import (
     export_of,
     recipe_of,
 )
-from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import (
     ModelFacts,
     ModelVersion,
     ModelVersionDraft,
     ModelVersionKind,
     inherited,
-    model_version_not_found,
 )
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.phases import keep_notes, phase_told
@@ -74,16 +72,10 @@ class ExportJob:
         return {"model_version_id": registered.version_id}
 
     async def _versions(self, spec: ExportSpec) -> tuple[ModelVersion, ModelVersion | None]:
-        version = await self._version(spec.model_version_id)
-        return version, await self._version(
+        version = await self.models.named(spec.model_version_id)
+        return version, await self.models.named(
             version.base_model_version_id
         ) if version.kind is ModelVersionKind.ADAPTER else None
-
-    async def _version(self, version_id: str) -> ModelVersion:
-        version = await self.models.get_version(version_ref(version_id))
-        if version is None:
-            raise model_version_not_found(version_id)
-        return version
 
     async def _again(
         self, context: JobContext, spec: ExportSpec, recipe: Artifact, known: ModelVersion

@@ -13,8 +13,6 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.machine.files import link_or_copy, write_atomically
 from services.chassis.waiting import patiently
 from services.lm.conversion.card import tested_card
-from services.registry.domain.identifiers import version_ref
-from services.registry.domain.model import model_version_not_found
 from services.registry.domain.publication import (
     DestinationKind,
     Package,
@@ -58,9 +56,7 @@ class PublicationJob:
 
     @asynccontextmanager
     async def _model_package(self, context: JobContext, spec: PublicationSpec) -> AsyncIterator[Package]:
-        version = await self.models.get_version(version_ref(spec.model_version_id))
-        if version is None:
-            raise model_version_not_found(spec.model_version_id)
+        version = await self.models.named(spec.model_version_id)
         async with phase_told(context, PublicationPhase.VERIFY, "Verifying what is stored."):
             folder = await patiently(lambda: self.artifacts.local_path(version.artifact.uri), _STORE)
         size_bytes = version.artifact.size_bytes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
+from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.tables import DATASET_VERSIONS
 from services.registry.store.versions import VersionStore
@@ -14,6 +14,7 @@ class DatasetStore(VersionStore[DatasetVersionDraft, DatasetVersion]):
     _table = DATASET_VERSIONS
     _version_class = DatasetVersion
     _owner_field = "dataset_id"
+    _not_found = staticmethod(dataset_version_not_found)
 
     async def add_version(self, draft: DatasetVersionDraft) -> DatasetVersion:
         """Give the draft the next number of its dataset, or return what its request_id was registered as.

@@ -14,7 +14,14 @@ from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.wire.paging import page_of, place_of
 from services.registry.domain.export import EXPORTED
-from services.registry.domain.model import Model, ModelFacts, ModelVersion, ModelVersionDraft, ModelVersionKind
+from services.registry.domain.model import (
+    Model,
+    ModelFacts,
+    ModelVersion,
+    ModelVersionDraft,
+    ModelVersionKind,
+    model_version_not_found,
+)
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.served import refuse_if_served
 from services.registry.store.tables import MODEL_VERSIONS
@@ -28,6 +35,7 @@ class ModelStore(VersionStore[ModelVersionDraft, ModelVersion]):
     _table = MODEL_VERSIONS
     _version_class = ModelVersion
     _owner_field = "model_id"
+    _not_found = staticmethod(model_version_not_found)
 
     async def add_version(self, draft: ModelVersionDraft) -> ModelVersion:
         """Give the draft the next number of its model, or return what its request_id was registered as.

@@ -13,7 +13,12 @@ from services.chassis.database import item_of, row_of
 from services.chassis.wire.paging import place_of, token_of
 from services.protocols.suites import provenance_from_document
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.domain.test_suite import TestCase, TestSuiteVersion, TestSuiteVersionDraft
+from services.registry.domain.test_suite import (
+    TestCase,
+    TestSuiteVersion,
+    TestSuiteVersionDraft,
+    suite_version_not_found,
+)
 from services.registry.store.tables import TEST_CASES, TEST_SUITE_VERSIONS
 from services.registry.store.versions import VersionStore
 
@@ -26,6 +31,7 @@ class TestSuiteStore(VersionStore[TestSuiteVersionDraft, TestSuiteVersion]):
     _table = TEST_SUITE_VERSIONS
     _version_class = TestSuiteVersion
     _owner_field = "test_suite_id"
+    _not_found = staticmethod(suite_version_not_found)
 
     async def add_version(
         self, draft: TestSuiteVersionDraft, cases: Sequence[TestCase], *, version: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database, item_of, row_of
 from services.chassis.database.lease import durable
-from services.chassis.errors import AlreadyExists
+from services.chassis.errors import AlreadyExists, NotFound
 from services.chassis.machine.caller import current_caller, current_workspace, refuse_beyond_quota
 from services.chassis.wire.paging import LAST_PLACE, page_of, place_of
 from services.registry.domain.draft import Draft, Numbered
-from services.registry.domain.identifiers import VersionRef, version_id
+from services.registry.domain.identifiers import VersionRef, version_id, version_ref
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.tables import DELETED_VERSIONS, MODEL_VERSIONS, TEST_SUITE_VERSIONS, VERSION_TABLES
 
@@ -35,6 +35,7 @@ class VersionStore(Generic[DraftT, VersionT]):
     _table: Table
     _version_class: type[VersionT]
     _owner_field: str
+    _not_found: Callable[[str], NotFound]
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -49,6 +50,17 @@ class VersionStore(Generic[DraftT, VersionT]):
         """Return what was registered by this request_id, or None."""
         async with self._database.reading() as session:
             return await self._requested(session, request_id)
+
+    async def named(self, text: str) -> VersionT:
+        """Return the version that "<id>@<version>" or "<id>" names.
+
+        Raises:
+            NotFound: There is none.
+        """
+        version = await self.get_version(version_ref(text))
+        if version is None:
+            raise self._not_found(text)
+        return version
 
     async def get_version(self, ref: VersionRef) -> VersionT | None:
         """Return the version, the newest when the reference has no number, or None."""

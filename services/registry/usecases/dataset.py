@@ -20,15 +20,15 @@ from services.registry.domain.dataset import (
     DatasetVersion,
     DatasetVersionDraft,
     RowFileReading,
-    dataset_version_not_found,
 )
-from services.registry.domain.identifiers import check_numbered, check_produced_by, check_request_id, version_ref
+from services.registry.domain.identifiers import check_produced_by, check_request_id
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.importers.rows.conversion import ReadReport, RowFiles
 from services.registry.store.datasets import DatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.row_index import RowIndex, row_index
+from services.registry.usecases.versions import VersionUseCases
 
 MAX_DATASET_BYTES = 2 * 1024**3
 _ROWS_TOLD = 5000
@@ -43,17 +43,19 @@ class RegisteredDataset:
     num_skipped: int = 0
 
 
-class DatasetUseCases:
+class DatasetUseCases(VersionUseCases[DatasetVersionDraft, DatasetVersion]):
     """Registers, reads and writes datasets."""
+
+    _id_field = "dataset_version_id"
 
     def __init__(
         self, store: DatasetStore, artifacts: ArtifactStore, *, adoption: Adoption, files: Places, row_files: RowFiles
     ) -> None:
+        super().__init__(store, adoption)
         self._store = store
         self._row_files = row_files
         self._files = files
         self._artifacts = artifacts
-        self._adoption = adoption
 
     async def create_version(
         self, draft: DatasetVersionDraft, source: DatasetSource = AS_IT_IS, report: ReadReport | None = None
@@ -162,29 +164,6 @@ class DatasetUseCases:
         """
         async with self._files.place():
             await self._row_files.write(await self._artifacts.local_path(version.artifact.uri), form, out, split)
-
-    async def delete_version(self, text: str) -> None:
-        """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.
-
-        Raises:
-            InvalidArgument: No number is named.
-            NotFound: There is none.
-        """
-        check_numbered(text, "dataset_version_id")
-        version = await self.get_version(text)
-        async with self._adoption.released(version.artifact):
-            await self._store.delete_version(version)
-
-    async def get_version(self, text: str) -> DatasetVersion:
-        """Return the version that "<id>@<version>" or "<id>" names.
-
-        Raises:
-            NotFound: There is none.
-        """
-        found = await self._store.get_version(version_ref(text))
-        if found is None:
-            raise dataset_version_not_found(text)
-        return found
 
     async def list_versions(self, dataset_id: str, page: PageRequest) -> Page[DatasetVersion]:
         """Return versions, newest first, of one dataset or (empty id) of all.

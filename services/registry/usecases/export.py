@@ -9,7 +9,7 @@ from services.chassis.jobs import JobResource, JobStore, each
 from services.chassis.wire.documents import to_document
 from services.registry.domain.export import EXPORT_KIND, EXPORTED, Export, ExportForm, ExportSpec, export_of, resolved
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
-from services.registry.domain.model import ModelVersion, ModelVersionKind, check_one_kind, model_version_not_found
+from services.registry.domain.model import ModelVersion, ModelVersionKind, check_one_kind
 from services.registry.ports import FormWriter
 from services.registry.store.models import ModelStore
 
@@ -46,9 +46,7 @@ class ExportUseCases:
             AlreadyExists: The name is that of a model of another kind, or the request_id was used with other words.
         """
         check_request_id(request_id)
-        version = await self._models.get_version(version_ref(spec.model_version_id))
-        if version is None:
-            raise model_version_not_found(spec.model_version_id)
+        version = await self._models.named(spec.model_version_id)
         whole = resolved(spec, version)
         check_model_id(whole.model_id)
         self._check_profile(whole.profile_id)

@@ -10,11 +10,9 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import Job, JobState, JobStore
 from services.registry.domain.identifiers import (
     check_model_id,
-    check_numbered,
     check_produced_by,
     check_request_id,
     plain_id,
-    version_ref,
 )
 from services.registry.domain.model import (
     Model,
@@ -25,16 +23,18 @@ from services.registry.domain.model import (
     check_lineage,
     inherited,
     model_not_found,
-    model_version_not_found,
 )
 from services.registry.domain.paging import Page, PageRequest, page_request
 from services.registry.ports import ModelFiles
 from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.versions import VersionUseCases
 
 
-class ModelUseCases:
+class ModelUseCases(VersionUseCases[ModelVersionDraft, ModelVersion]):
     """Reads models and registers trained weights."""
+
+    _id_field = "model_version_id"
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class ModelUseCases:
         files: ModelFiles,
         users: Sequence[JobUses] = (),
     ) -> None:
+        super().__init__(store, adoption)
         self._store = store
         self._artifacts = artifacts
-        self._adoption = adoption
         self._files = files
         self._users = users
 
@@ -67,34 +67,12 @@ class ModelUseCases:
         page = await self._store.list_models(page_request(page_size, page_token))
         return page.items, page.next_token
 
-    async def delete_version(self, text: str) -> None:
-        """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.
-
-        Raises:
-            InvalidArgument: No number is named.
-            NotFound: There is none.
-            FailedPrecondition: Another version is made of it, or something uses it.
-        """
-        check_numbered(text, "model_version_id")
-        version = await self.get_version(text)
+    async def _check_free(self, version: ModelVersion) -> None:
         users = [name for user in self._users for name in await user.users_of(version.version_id)]
         if users:
             raise FailedPrecondition(
                 f"{version.version_id} is used by {', '.join(users)}.", "Wait until that has ended, or cancel it first."
             )
-        async with self._adoption.released(version.artifact):
-            await self._store.delete_version(version)
-
-    async def get_version(self, text: str) -> ModelVersion:
-        """Return the version that "<id>@<version>" or "<id>" names.
-
-        Raises:
-            NotFound: There is none.
-        """
-        found = await self._store.get_version(version_ref(text))
-        if found is None:
-            raise model_version_not_found(text)
-        return found
 
     async def list_versions(self, model_id: str, page: PageRequest) -> Page[ModelVersion]:
         """Return versions, newest first, of one model or (empty id) of all.

@@ -8,8 +8,7 @@ from dataclasses import replace
 from services.chassis.errors import InvalidArgument, Unimplemented
 from services.chassis.jobs import JobResource, JobStore, each
 from services.chassis.wire.documents import to_document
-from services.registry.domain.identifiers import check_request_id, version_ref
-from services.registry.domain.model import model_version_not_found
+from services.registry.domain.identifiers import check_request_id
 from services.registry.domain.publication import (
     PUBLICATION_KIND,
     DestinationKind,
@@ -65,9 +64,7 @@ class PublicationUseCases:
         return replace(spec, dataset_version_id=version.version_id)
 
     async def _of_model(self, spec: PublicationSpec) -> PublicationSpec:
-        version = await self._models.get_version(version_ref(spec.model_version_id))
-        if version is None:
-            raise model_version_not_found(spec.model_version_id)
+        version = await self._models.named(spec.model_version_id)
         self._publisher(spec)
         check_kind(version, spec.destination)
         return replace(spec, model_version_id=version.version_id)

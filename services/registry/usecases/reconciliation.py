@@ -10,7 +10,7 @@ import structlog
 from services.chassis.errors import DatabaseAway, FailedPrecondition, ServiceError, Unavailable
 from services.registry.domain.deployment import Deployment, DeploymentState, DeploymentStatus, ServedVersion
 from services.registry.domain.identifiers import version_ref
-from services.registry.domain.model import ModelVersion, ModelVersionKind, model_version_not_found
+from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.ports import Deployers
 from services.registry.store.deployments import DeploymentStore
 from services.registry.store.models import ModelStore
@@ -98,9 +98,7 @@ class Reconciler:
 
     async def _served(self, deployment: Deployment) -> ServedVersion:
         version_id = deployment.spec.model_version_id
-        version = await self._models.get_version(version_ref(version_id))
-        if version is None:
-            raise model_version_not_found(version_id)
+        version = await self._models.named(version_id)
         return ServedVersion(version, await self._base(version))
 
     async def _base(self, version: ModelVersion) -> ModelVersion | None:

@@ -13,7 +13,6 @@ from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import InvalidArgument
 from services.chassis.waiting import Places
 from services.registry.domain.identifiers import (
-    check_numbered,
     check_produced_by,
     check_request_id,
     check_test_suite_id,
@@ -30,18 +29,20 @@ from services.registry.domain.test_suite import (
     built_in_id,
     check_profile,
     check_provenance,
-    suite_version_not_found,
 )
 from services.registry.store.test_suites import TestSuiteStore
 from services.registry.usecases.adoption import Adoption
+from services.registry.usecases.versions import VersionUseCases
 
 MAX_SUITE_BYTES = 64 * 1024**2
 _MAX_PAGE_BYTES = 8 * 1024**2
 _log = structlog.get_logger()
 
 
-class TestSuiteUseCases:
+class TestSuiteUseCases(VersionUseCases[TestSuiteVersionDraft, TestSuiteVersion]):
     """Registers and reads suites; those that ship with the product are registered at start."""
+
+    _id_field = "test_suite_version_id"
 
     def __init__(
         self,
@@ -53,10 +54,10 @@ class TestSuiteUseCases:
         readers: Mapping[SuiteFormat, SuiteReader],
         built_in: Sequence[BuiltInSuite],
     ) -> None:
+        super().__init__(store, adoption)
         self._store = store
         self._files = files
         self._artifacts = artifacts
-        self._adoption = adoption
         self._readers = readers
         self._built_in = built_in
 
@@ -116,31 +117,9 @@ class TestSuiteUseCases:
         async with self._files.place(), self._adoption.adopted(artifact) as borrowed:
             return await self._read(borrowed, test_suite_id.partition("/")[0], conversion, raises=False)
 
-    async def delete_version(self, text: str) -> None:
-        """Remove the version that "<id>@<version>" names, with its bytes unless another one has the same.
-
-        Raises:
-            InvalidArgument: No number is named.
-            NotFound: There is none.
-            FailedPrecondition: The suite ships with the product.
-        """
-        check_numbered(text, "test_suite_version_id")
-        version = await self.get_version(text)
+    async def _check_free(self, version: TestSuiteVersion) -> None:
         if version.built_in:
             raise built_in_id(version.test_suite_id)
-        async with self._adoption.released(version.artifact):
-            await self._store.delete_version(version)
-
-    async def get_version(self, text: str) -> TestSuiteVersion:
-        """Return the version that "<id>@<version>" or "<id>" names.
-
-        Raises:
-            NotFound: There is none.
-        """
-        found = await self._store.get_version(version_ref(text))
-        if found is None:
-            raise suite_version_not_found(text)
-        return found
 
     async def list_versions(
         self, test_suite_id: str, page: PageRequest, *, built_in_only: bool
