@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from typing import Any
-
 import grpc.aio
 from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc, export_pb2, metrics_pb2, verdict_pb2
 from drillyard.evaluator.v1 import evaluation_pb2 as pb
-from drillyard.job.v1 import job_pb2
 
 from services.chassis.waiting import patiently
 from services.feedback.clients.jobs import JobClient
@@ -25,6 +21,8 @@ class GrpcEvaluator(JobClient):
     """Implements `ports.Evaluator`; every call is patient."""
 
     _peer = _PEER
+    _noun = "Evaluation"
+    _messages = pb
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)
@@ -37,7 +35,7 @@ class GrpcEvaluator(JobClient):
 
     async def readings(self, evaluation_id: str) -> Readings:
         """Return all that an evaluation which has ended measured, by metric and slice."""
-        evaluation = await patiently(lambda: self._evaluation(evaluation_id), _PEER)
+        evaluation = await self._get(evaluation_id)
         return _readings(evaluation.metrics)
 
     async def change(self, before_evaluation_id: str, after_evaluation_id: str, metric: str) -> Change:
@@ -71,21 +69,6 @@ class GrpcEvaluator(JobClient):
             return b"".join([piece.chunk async for piece in self._stub.ExportEvaluation(request)])
 
         return await patiently(content, _PEER)
-
-    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
-        request = pb.WatchEvaluationRequest(evaluation_id=work_id, after_sequence=after_sequence)
-        stream: AsyncIterable[Any] = self._stub.WatchEvaluation(request)
-        return stream
-
-    async def _cancel(self, work_id: str) -> object:
-        return await self._stub.CancelEvaluation(pb.CancelEvaluationRequest(evaluation_id=work_id))
-
-    async def _evaluation(self, evaluation_id: str) -> pb.Evaluation:
-        response = await self._stub.GetEvaluation(pb.GetEvaluationRequest(evaluation_id=evaluation_id))
-        return response.evaluation
-
-    async def _job(self, work_id: str) -> job_pb2.Job:
-        return (await self._evaluation(work_id)).job
 
 
 def _readings(metrics: metrics_pb2.Metrics) -> Readings:

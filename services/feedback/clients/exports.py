@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import grpc.aio
-from drillyard.job.v1 import job_pb2
 from drillyard.registry.v1 import export_pb2, model_pb2, publication_pb2, registry_service_pb2_grpc
 from google.protobuf.json_format import ParseDict
 
@@ -22,6 +21,8 @@ class GrpcExports(JobClient):
     """Implements `ports.Exports`; every call is patient."""
 
     _peer = _PEER
+    _noun = "Export"
+    _messages = export_pb2
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -35,7 +36,7 @@ class GrpcExports(JobClient):
 
     async def form(self, export_id: str) -> str:
         """Return the version that an export which has SUCCEEDED made."""
-        return str((await patiently(lambda: self._export(export_id), _PEER)).model_version_id)
+        return str((await self._get(export_id)).model_version_id)
 
     async def model(self, model_version_id: str) -> ModelFacts:
         """Return what a version was trained from and by which job, of merged weights what their adapter was.
@@ -51,29 +52,18 @@ class GrpcExports(JobClient):
         maker, _, job_id = original.produced_by.partition(":")
         return ModelFacts(version.model_version_id, base, job_id if maker == "training_job" else "")
 
-    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
-        request = export_pb2.WatchExportRequest(export_id=work_id, after_sequence=after_sequence)
-        stream: AsyncIterable[Any] = self._stub.WatchExport(request)
-        return stream
-
-    async def _cancel(self, work_id: str) -> object:
-        return await self._stub.CancelExport(export_pb2.CancelExportRequest(export_id=work_id))
-
-    async def _export(self, export_id: str) -> export_pb2.Export:
-        return (await self._stub.GetExport(export_pb2.GetExportRequest(export_id=export_id))).export
-
     async def _version(self, model_version_id: str) -> model_pb2.ModelVersion:
         request = model_pb2.GetModelVersionRequest(model_version_id=model_version_id)
-        return (await self._stub.GetModelVersion(request)).model_version
-
-    async def _job(self, work_id: str) -> job_pb2.Job:
-        return (await self._export(work_id)).job
+        version: model_pb2.ModelVersion = (await self._stub.GetModelVersion(request)).model_version
+        return version
 
 
 class GrpcPublications(JobClient):
     """Implements `ports.Publications`; every call is patient."""
 
     _peer = _PEER
+    _noun = "Publication"
+    _messages = publication_pb2
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -90,19 +80,4 @@ class GrpcPublications(JobClient):
 
     async def location(self, publication_id: str) -> str:
         """Return where a version is that was published."""
-        return str((await patiently(lambda: self._publication(publication_id), _PEER)).location)
-
-    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
-        request = publication_pb2.WatchPublicationRequest(publication_id=work_id, after_sequence=after_sequence)
-        stream: AsyncIterable[Any] = self._stub.WatchPublication(request)
-        return stream
-
-    async def _cancel(self, work_id: str) -> object:
-        return await self._stub.CancelPublication(publication_pb2.CancelPublicationRequest(publication_id=work_id))
-
-    async def _publication(self, publication_id: str) -> publication_pb2.Publication:
-        request = publication_pb2.GetPublicationRequest(publication_id=publication_id)
-        return (await self._stub.GetPublication(request)).publication
-
-    async def _job(self, work_id: str) -> job_pb2.Job:
-        return (await self._publication(work_id)).job
+        return str((await self._get(publication_id)).location)

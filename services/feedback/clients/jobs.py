@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from types import ModuleType
 from typing import Any
 
 from drillyard.job.v1 import job_pb2
@@ -15,32 +15,35 @@ from services.chassis.wire import from_message
 from services.feedback.domain.work import WorkProgress, WorkState
 
 
-class JobClient(ABC):
-    """Follows and cancels jobs of one kind in another service, over lost connections."""
+class JobClient:
+    """Finds, follows and cancels jobs of one kind in another service, over lost connections."""
 
     _peer: str
     """The service, as in `patiently`."""
+    _noun: str
+    """The kind, as in the names of its RPCs and messages, such as `GetEvaluation`."""
+    _messages: ModuleType
+    """Where those messages are; the first field of each request is the job's id, of each response the job."""
+    _stub: Any
 
-    @abstractmethod
-    async def _job(self, work_id: str) -> job_pb2.Job:
-        """Return the job as it stands."""
+    def _call(self, verb: str, work_id: str, **fields: Any) -> Any:
+        request_type = getattr(self._messages, f"{verb}{self._noun}Request")
+        id_field = request_type.DESCRIPTOR.fields[0].name
+        return getattr(self._stub, f"{verb}{self._noun}")(request_type(**{id_field: work_id}, **fields))
 
-    @abstractmethod
-    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
-        """Open its watch stream after a sequence; each response has an `event`."""
-
-    @abstractmethod
-    async def _cancel(self, work_id: str) -> object:
-        """Ask the service to cancel it."""
+    async def _get(self, work_id: str) -> Any:
+        """Return what the service says of it, its `job` included."""
+        response = await patiently(lambda: self._call("Get", work_id), self._peer)
+        return getattr(response, response.DESCRIPTOR.fields[0].name)
 
     async def watch(self, work_id: str) -> AsyncGenerator[WorkProgress, None]:
         """Yield how far the job is, from now until it has ended."""
-        job = await patiently(lambda: self._job(work_id), self._peer)
+        job = (await self._get(work_id)).job
         yield _progress(job.progress)
         if state_of(job).is_final:
             return
         events = follow(
-            lambda after: aiter(self._events(work_id, after)),
+            lambda after: aiter(self._call("Watch", work_id, after_sequence=after)),
             _sequence_of,
             after_sequence=job.last_sequence,
             peer=self._peer,
@@ -52,7 +55,7 @@ class JobClient(ABC):
 
     async def state(self, work_id: str) -> WorkState:
         """Return how the job stands."""
-        job = await patiently(lambda: self._job(work_id), self._peer)
+        job = (await self._get(work_id)).job
         error = job.error
         end = job.end_time.ToDatetime() if job.HasField("end_time") else None
         return WorkState(state_of(job), error.code, error.problem, error.next_step, _worked_seconds(job), end)
@@ -63,7 +66,7 @@ class JobClient(ABC):
         Raises:
             FailedPrecondition: It has ended.
         """
-        await patiently(lambda: self._cancel(work_id), self._peer)
+        await patiently(lambda: self._call("Cancel", work_id), self._peer)
 
 
 def _worked_seconds(job: job_pb2.Job) -> float:

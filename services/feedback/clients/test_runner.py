@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from typing import Any
-
 import grpc.aio
-from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import diagnosis_pb2, test_runner_service_pb2_grpc
 from drillyard.test_runner.v1 import test_run_pb2 as pb
 from google.protobuf.json_format import ParseDict
@@ -24,6 +20,8 @@ class GrpcTestRunner(JobClient):
     """Implements `ports.TestRunner`; what jobs alone call is patient."""
 
     _peer = _PEER
+    _noun = "TestRun"
+    _messages = pb
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
@@ -43,11 +41,11 @@ class GrpcTestRunner(JobClient):
 
     async def is_incomplete(self, test_run_id: str) -> bool:
         """Return whether a run that has ended left so many cases unanswered that its rates decide nothing."""
-        return (await patiently(lambda: self._run(test_run_id), _PEER)).is_incomplete
+        return bool((await self._get(test_run_id)).is_incomplete)
 
     async def num_generated_tokens(self, test_run_id: str) -> int:
         """Return how many tokens the answers of a run have."""
-        return int((await patiently(lambda: self._run(test_run_id), _PEER)).num_generated_tokens)
+        return int((await self._get(test_run_id)).num_generated_tokens)
 
     async def finish(self, request_id: str, test_run_id: str) -> str:
         """Have the cases asked that a run did not answer, in a run that takes over all others; return its id."""
@@ -70,21 +68,7 @@ class GrpcTestRunner(JobClient):
             if finding.severity == diagnosis_pb2.SEVERITY_ERROR
         )
 
-    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
-        request = pb.WatchTestRunRequest(test_run_id=work_id, after_sequence=after_sequence)
-        stream: AsyncIterable[Any] = self._stub.WatchTestRun(request)
-        return stream
-
-    async def _cancel(self, work_id: str) -> object:
-        return await self._stub.CancelTestRun(pb.CancelTestRunRequest(test_run_id=work_id))
-
     async def _create(self, request_id: str, spec: pb.TestRunSpec) -> str:
         request = pb.CreateTestRunRequest(request_id=request_id, spec=spec)
         response = await patiently(lambda: self._stub.CreateTestRun(request), _PEER)
         return str(response.test_run.test_run_id)
-
-    async def _run(self, test_run_id: str) -> pb.TestRun:
-        return (await self._stub.GetTestRun(pb.GetTestRunRequest(test_run_id=test_run_id))).test_run
-
-    async def _job(self, work_id: str) -> job_pb2.Job:
-        return (await self._run(work_id)).job

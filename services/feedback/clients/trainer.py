@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
-from typing import Any
-
 import grpc.aio
-from drillyard.job.v1 import job_pb2
 from drillyard.trainer.v1 import checkpoint_pb2, trainer_service_pb2_grpc
 from drillyard.trainer.v1 import training_job_pb2 as pb
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
@@ -25,6 +21,8 @@ class GrpcTrainer(JobClient):
     """Implements `ports.Trainer`; every call is patient."""
 
     _peer = _PEER
+    _noun = "TrainingJob"
+    _messages = pb
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = trainer_service_pb2_grpc.TrainerServiceStub(channel)
@@ -41,7 +39,7 @@ class GrpcTrainer(JobClient):
 
     async def trained_version(self, training_job_id: str) -> str:
         """Return the model version that a job which has SUCCEEDED registered."""
-        job = await patiently(lambda: self._training_job(training_job_id), _PEER)
+        job = await self._get(training_job_id)
         return str(job.model_version_id)
 
     async def num_trained_tokens(self, training_job_id: str) -> int:
@@ -60,7 +58,7 @@ class GrpcTrainer(JobClient):
     async def card(self, training_job_id: str) -> str:
         """Return what a model card says of a training: its data and settings; nothing of one that was deleted."""
         try:
-            spec = (await patiently(lambda: self._training_job(training_job_id), _PEER)).spec
+            spec = (await self._get(training_job_id)).spec
         except NotFound:
             return ""
         return (
@@ -68,14 +66,6 @@ class GrpcTrainer(JobClient):
             f"{spec.num_epochs} epochs, {spec.batch_size} rows a step, learning rate {spec.learning_rate:g}, "
             f"seed {spec.seed}."
         )
-
-    def _events(self, work_id: str, after_sequence: int) -> AsyncIterable[Any]:
-        request = pb.WatchTrainingJobRequest(training_job_id=work_id, after_sequence=after_sequence)
-        stream: AsyncIterable[Any] = self._stub.WatchTrainingJob(request)
-        return stream
-
-    async def _cancel(self, work_id: str) -> object:
-        return await self._stub.CancelTrainingJob(pb.CancelTrainingJobRequest(training_job_id=work_id))
 
     async def _curve(self, training_job_id: str, metric: str) -> dict[int, float]:
         request = checkpoint_pb2.ListCurvePointsRequest(
@@ -88,10 +78,3 @@ class GrpcTrainer(JobClient):
             if not page.next_page_token:
                 return values
             request.page_token = page.next_page_token
-
-    async def _training_job(self, training_job_id: str) -> pb.TrainingJob:
-        response = await self._stub.GetTrainingJob(pb.GetTrainingJobRequest(training_job_id=training_job_id))
-        return response.training_job
-
-    async def _job(self, work_id: str) -> job_pb2.Job:
-        return (await self._training_job(work_id)).job
