@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 from enum import Enum
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from tenacity import (
@@ -146,6 +146,23 @@ async def patiently(call: Callable[[], Awaitable[T]], peer: str, *, seconds: flo
     if retrying.statistics["attempt_number"] > 1:
         await _say(f"Back: {peer} answers again.", False)
     return result
+
+
+async def listed(rpc: Callable[[Any], Awaitable[Any]], request: Any, peer: str = "") -> AsyncIterator[Any]:
+    """Yield the entries of all pages of a list: what is in the first field of each response.
+
+    Args:
+        rpc: Answers with the page of a request, such as a stub's `ListModels`.
+        request: Of the first page; its page token changes.
+        peer: Who is called `patiently`; empty for a call that does not wait.
+    """
+    while True:
+        page = await (patiently(lambda: rpc(request), peer) if peer else rpc(request))
+        for entry in getattr(page, page.DESCRIPTOR.fields[0].name):
+            yield entry
+        request.page_token = page.next_page_token
+        if not request.page_token:
+            return
 
 
 async def follow(

@@ -11,6 +11,7 @@ from drillyard.registry.v1 import registry_service_pb2_grpc, test_suite_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc, transcript_pb2
 
 from services.chassis.errors import NotFound
+from services.chassis.waiting import listed
 from services.chassis.wire import from_message
 from services.feedback.convert.messages import message_from_proto, message_to_proto
 from services.feedback.domain.item import AnsweredCase, AnswersToJudge, Outcome, Subject
@@ -82,13 +83,7 @@ class GrpcCaseDocuments:
 
     async def _read(self, test_suite_version_id: str) -> dict[str, str]:
         request = test_suite_pb2.ListTestCasesRequest(test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE)
-        cases: dict[str, str] = {}
-        while True:
-            page = await self._stub.ListTestCases(request)
-            cases |= {case.case_id: case.document for case in page.test_cases}
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return cases
+        return {case.case_id: case.document async for case in listed(self._stub.ListTestCases, request)}
 
 
 class GrpcJudge:

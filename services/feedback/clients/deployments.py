@@ -10,7 +10,7 @@ from drillyard.registry.v1 import deployment_test_pb2 as test_pb
 from drillyard.registry.v1 import registry_service_pb2_grpc
 
 from services.chassis.machine.secrets import deployment_secret
-from services.chassis.waiting import patiently
+from services.chassis.waiting import listed, patiently
 from services.feedback.domain.work import DeploymentTest, DeploymentToTest
 
 _PEER = "the registry"
@@ -30,13 +30,9 @@ class GrpcDeployments:
 
     async def to_test(self) -> list[DeploymentToTest]:
         """Return the deployments whose suite has no outcome yet."""
-        request, deployments = pb.ListDeploymentsRequest(page_size=_PAGE_SIZE), list[DeploymentToTest]()
-        while True:
-            page = await patiently(lambda: self._stub.ListDeployments(request), _PEER)
-            deployments += map(_to_test, filter(_waits, page.deployments))
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return deployments
+        request = pb.ListDeploymentsRequest(page_size=_PAGE_SIZE)
+        deployments = listed(self._stub.ListDeployments, request, _PEER)
+        return [_to_test(deployment) async for deployment in deployments if _waits(deployment)]
 
     async def report(self, deployment_id: str, test: DeploymentTest) -> None:
         """Tell how one does on its suite."""

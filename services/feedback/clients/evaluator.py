@@ -6,7 +6,7 @@ import grpc.aio
 from drillyard.evaluator.v1 import comparison_pb2, evaluator_service_pb2_grpc, export_pb2, metrics_pb2, verdict_pb2
 from drillyard.evaluator.v1 import evaluation_pb2 as pb
 
-from services.chassis.waiting import patiently
+from services.chassis.waiting import listed, patiently
 from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.goals import RATES, Reading, Readings, Slice
 from services.feedback.domain.guardrails import Change
@@ -49,17 +49,12 @@ class GrpcEvaluator(JobClient):
 
     async def verdicts(self, evaluation_id: str) -> tuple[ProbeVerdict, ...]:
         """Return the verdicts on all answers in the order of judging; what was not answered is unknown."""
-        found: list[ProbeVerdict] = []
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
-        while True:
-            page = await patiently(lambda: self._stub.ListVerdicts(request), _PEER)
-            found += [
-                ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category, verdict.fault)
-                for verdict in page.verdicts
-            ]
-            if not page.next_page_token:
-                return tuple(found)
-            request.page_token = page.next_page_token
+        verdicts = [
+            ProbeVerdict(verdict.case_id, verdict.tool, verdict.cause, verdict.category, verdict.fault)
+            async for verdict in listed(self._stub.ListVerdicts, request, _PEER)
+        ]
+        return tuple(verdicts)
 
     async def pairs(self, evaluation_id: str) -> bytes:
         """Return lines, each a dataset's row: an answer that fails by the model's doing, beside the right one."""

@@ -17,7 +17,7 @@ from drillyard.registry.v1 import (
 
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import Aborted, FailedPrecondition, NotFound
-from services.chassis.waiting import patiently
+from services.chassis.waiting import listed, patiently
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.protocols.cases import Case, CaseError, case_from_document
 
@@ -72,14 +72,8 @@ class GrpcRegistry:
     async def list_test_suites(self) -> tuple[str, ...]:
         """Return every suite version that tests; what a loop drew to probe does not."""
         request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
-        names: list[str] = []
-        while True:
-            page = await patiently(lambda: self._stub.ListTestSuiteVersions(request), _PEER)
-            suites = [suite for suite in page.test_suite_versions if not suite.produced_by.startswith(_PROBE)]
-            names += [suite.test_suite_version_id for suite in suites]
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return tuple(names)
+        suites = [suite async for suite in listed(self._stub.ListTestSuiteVersions, request, _PEER)]
+        return tuple(suite.test_suite_version_id for suite in suites if not suite.produced_by.startswith(_PROBE))
 
     async def list_cases(self, test_suite_version_id: str) -> tuple[Case, ...]:
         """Return all cases of a suite version in its order.
@@ -87,14 +81,8 @@ class GrpcRegistry:
         Raises:
             FailedPrecondition: This version of the program cannot read one of them.
         """
-        found: list[Case] = []
         request = test_suite_pb2.ListTestCasesRequest(test_suite_version_id=test_suite_version_id, page_size=_PAGE_SIZE)
-        while True:
-            page = await patiently(lambda: self._stub.ListTestCases(request), _PEER)
-            found += [_case(case) for case in page.test_cases]
-            if not page.next_page_token:
-                return tuple(found)
-            request.page_token = page.next_page_token
+        return tuple([_case(case) async for case in listed(self._stub.ListTestCases, request, _PEER)])
 
     async def register_suite(self, request_id: str, registration: Registration) -> str:
         """Register a suite version once per request id and return its id."""
@@ -158,13 +146,8 @@ class GrpcRegistry:
     async def dataset_rows(self, dataset_version_id: str) -> AsyncIterator[str]:
         """Yield the rows of a dataset version in their order, as JSON text."""
         request = dataset_pb2.ListDatasetRowsRequest(dataset_version_id=dataset_version_id, page_size=_PAGE_SIZE)
-        while True:
-            page = await patiently(lambda: self._stub.ListDatasetRows(request), _PEER)
-            for row in page.dataset_rows:
-                yield row.document
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return
+        async for row in listed(self._stub.ListDatasetRows, request, _PEER):
+            yield row.document
 
 
 def _artifact(artifact: Artifact) -> artifact_pb2.Artifact:

@@ -7,7 +7,7 @@ from drillyard.evaluator.v1 import evaluation_pb2, evaluator_service_pb2_grpc, v
 from drillyard.job.v1 import job_pb2
 from drillyard.test_runner.v1 import test_run_pb2, test_runner_service_pb2_grpc
 
-from services.chassis.waiting import patiently
+from services.chassis.waiting import listed
 from services.feedback.domain.dataset_build import Rollouts
 from services.protocols.verdict import NOT_THE_MODELS
 
@@ -45,11 +45,7 @@ class GrpcRollouts:
         """Return by case why each of its answers fails, empty for one that conforms; the call is patient."""
         causes: dict[str, list[str]] = {}
         request = verdict_pb2.ListVerdictsRequest(evaluation_id=evaluation_id, page_size=_PAGE_SIZE)
-        while True:
-            page = await patiently(lambda: self._evaluator.ListVerdicts(request), _PEER)
-            for verdict in page.verdicts:
-                if verdict.cause not in NOT_THE_MODELS:
-                    causes.setdefault(verdict.case_id, []).append(verdict.cause)
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return causes
+        async for verdict in listed(self._evaluator.ListVerdicts, request, _PEER):
+            if verdict.cause not in NOT_THE_MODELS:
+                causes.setdefault(verdict.case_id, []).append(verdict.cause)
+        return causes

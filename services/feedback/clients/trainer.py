@@ -9,7 +9,7 @@ from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 from google.protobuf.json_format import ParseDict
 
 from services.chassis.errors import NotFound
-from services.chassis.waiting import patiently
+from services.chassis.waiting import listed, patiently
 from services.feedback.clients.jobs import JobClient
 from services.feedback.domain.work import TrainingOrder
 
@@ -71,10 +71,4 @@ class GrpcTrainer(JobClient):
         request = checkpoint_pb2.ListCurvePointsRequest(
             training_job_id=training_job_id, metric=metric, page_size=_PAGE_SIZE
         )
-        values: dict[int, float] = {}
-        while True:
-            page = await patiently(lambda: self._stub.ListCurvePoints(request), _PEER)
-            values |= {point.step: point.value for point in page.curve_points}
-            if not page.next_page_token:
-                return values
-            request.page_token = page.next_page_token
+        return {point.step: point.value async for point in listed(self._stub.ListCurvePoints, request, _PEER)}

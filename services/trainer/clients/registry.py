@@ -6,6 +6,7 @@ import grpc.aio
 from drillyard.registry.v1 import artifact_pb2, dataset_pb2, model_pb2, registry_service_pb2_grpc, test_suite_pb2
 
 from services.chassis.errors import FailedPrecondition
+from services.chassis.waiting import listed
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainingJobSpec
 
@@ -58,17 +59,9 @@ class RegistryClient:
     async def list_suites(self) -> tuple[tuple[str, Artifact], ...]:
         """Return the id and the cases of every test suite version that tests; what a loop drew to probe does not."""
         request = test_suite_pb2.ListTestSuiteVersionsRequest(page_size=_PAGE_SIZE)
-        suites: list[tuple[str, Artifact]] = []
-        while True:
-            page = await self._stub.ListTestSuiteVersions(request)
-            suites += [
-                (item.test_suite_version_id, _artifact(item.artifact))
-                for item in page.test_suite_versions
-                if not item.produced_by.startswith(_PROBE)
-            ]
-            request.page_token = page.next_page_token
-            if not request.page_token:
-                return tuple(suites)
+        suites = [suite async for suite in listed(self._stub.ListTestSuiteVersions, request)]
+        tests = (suite for suite in suites if not suite.produced_by.startswith(_PROBE))
+        return tuple((suite.test_suite_version_id, _artifact(suite.artifact)) for suite in tests)
 
     async def register_weights(
         self, request_id: str, inputs: TrainingInputs, weights: Artifact, *, is_adapter: bool, produced_by: str
