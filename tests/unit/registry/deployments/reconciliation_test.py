@@ -45,7 +45,7 @@ class Away:
     async def serve(self, deployment: Deployment, served: object) -> None:
         raise AssertionError("What is served is not known.")
 
-    async def get_version(self, ref: object) -> None:
+    async def named(self, text: str) -> None:
         raise AWAY
 
 
