@@ -161,7 +161,7 @@ class WorkState:
         return self.state.is_final
 
 
-def tested_seconds(run: WorkState, evaluation: WorkState | None) -> float:
+def seconds_of_test(run: WorkState, evaluation: WorkState | None) -> float:
     """Return for how long a run and its judging were worked on.
 
     An evaluation begins with its run and waits for it, even while that waits: of its time counts what came after.

@@ -23,7 +23,7 @@ from services.feedback.domain.schedules.scheduled_run import (
     results_of,
     with_change,
 )
-from services.feedback.domain.work import TestOrder, WorkProgress, tested_seconds
+from services.feedback.domain.work import TestOrder, WorkProgress, seconds_of_test
 from services.feedback.jobs.loop import cancel_work
 from services.feedback.jobs.steps import Services
 from services.feedback.jobs.waiting import uninterrupted, until_ended
@@ -107,7 +107,7 @@ class ScheduledRunJob:
         states = [await work.state(work_id) for work, work_id in reversed(self._started(record.report))]
         if states:
             run, *evaluation = states
-            await record.keep(machine_seconds=tested_seconds(run, next(iter(evaluation), None)))
+            await record.keep(machine_seconds=seconds_of_test(run, next(iter(evaluation), None)))
 
     async def _subject(self, scheduled_run_id: str) -> tuple[Schedule, ScheduledRun]:
         run = await self._runs.get(scheduled_run_id)

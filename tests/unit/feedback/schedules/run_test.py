@@ -30,7 +30,7 @@ from services.chassis.jobs import JobRunner, JobState
 from services.feedback.convert.jobs import run_to_proto, schedule_spec_from_proto, schedule_to_proto, spec_from_proto
 from services.feedback.domain.schedules.schedule import Schedule, ScheduleSpec, ScheduleState
 from services.feedback.domain.schedules.scheduled_run import SCHEDULED_RUN_KIND, ScheduledRun, ScheduledRunOutcome
-from services.feedback.domain.work import WorkState, tested_seconds
+from services.feedback.domain.work import WorkState, seconds_of_test
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
 from services.feedback.store.jobs import MIGRATIONS
@@ -135,7 +135,7 @@ async def test_a_served_version_is_tested_and_held_against_the_last_good_run(wat
         tested = await services.test_runner.state(report.test_run_id)
         judged = await services.evaluator.state(report.evaluation_id)
         # The evaluation went on while the run did; the time of both is not paid for twice.
-        assert report.machine_seconds == tested_seconds(tested, judged) > 0
+        assert report.machine_seconds == seconds_of_test(tested, judged) > 0
     assert [run.outcome for run in runs] == [
         ScheduledRunOutcome.MET,
         ScheduledRunOutcome.DRIFTED,
@@ -258,12 +258,12 @@ def test_what_waits_in_a_queue_or_for_its_run_costs_nothing() -> None:
         return WorkState(JobState.SUCCEEDED, seconds=seconds, end_time=datetime.fromtimestamp(end, UTC))
 
     # Both were asked for at once; the run waited for 900 s, worked for 60, and was judged 5 s later.
-    assert tested_seconds(ended(60.0, 960.0), ended(965.0, 965.0)) == 65.0
+    assert seconds_of_test(ended(60.0, 960.0), ended(965.0, 965.0)) == 65.0
     # The evaluator was busy for an hour meanwhile.
-    assert tested_seconds(ended(60.0, 960.0), ended(7.0, 4567.0)) == 67.0
+    assert seconds_of_test(ended(60.0, 960.0), ended(7.0, 4567.0)) == 67.0
     # Its clock is behind.
-    assert tested_seconds(ended(60.0, 960.0), ended(965.0, 955.0)) == 60.0
-    assert tested_seconds(ended(60.0, 960.0), None) == 60.0
+    assert seconds_of_test(ended(60.0, 960.0), ended(965.0, 955.0)) == 60.0
+    assert seconds_of_test(ended(60.0, 960.0), None) == 60.0
 
 
 async def test_a_run_with_too_few_answers_says_so_and_decides_nothing(watch: Watch) -> None:
