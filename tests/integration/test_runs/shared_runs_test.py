@@ -96,16 +96,20 @@ async def test_two_replicas_answer_as_one_does_although_one_is_killed(stack: Tin
     assert len(reference) == NUM_TRANSCRIPTS
     with run_postgres() as url, ExitStack() as ending:
         first = start_replica(ending, stack, url)
-        store = SqlRunStore(Database.open(url))
-        async with connected(first) as channel:
-            stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
-            run_id = await begin(stub, stack)
-            await stored_windows(stub, run_id, WINDOW_SIZE)
-            # From here on the other one is alone at work, and the run cannot end before it is killed.
-            worker = await a_worker(first)
-            worker.suspend()
-            second = start_replica(ending, stack, url)
-            await stored_ahead(store, run_id, 2 * WINDOW_SIZE)
-            second.kill()
-            worker.resume()
-            assert await bytes_of(stub, run_id) == reference
+        database = Database.open(url)
+        store = SqlRunStore(database)
+        try:
+            async with connected(first) as channel:
+                stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
+                run_id = await begin(stub, stack)
+                await stored_windows(stub, run_id, WINDOW_SIZE)
+                # From here on the other one is alone at work, and the run cannot end before it is killed.
+                worker = await a_worker(first)
+                worker.suspend()
+                second = start_replica(ending, stack, url)
+                await stored_ahead(store, run_id, 2 * WINDOW_SIZE)
+                second.kill()
+                worker.resume()
+                assert await bytes_of(stub, run_id) == reference
+        finally:
+            await database.close()
