@@ -171,7 +171,7 @@ class _Page:
             said[side.name] = self._talks.said(values, side, piece.answer)
             yield {side.answer: _answer(shown, judged), side.judgement: judged}
         except ServiceError as error:
-            yield {side.answer: notice(error, "playground" if is_first else ""), side.judgement: ""}
+            yield {side.answer: notice(error, "playground"), side.judgement: ""}
 
     async def _pieces(self, values: _Given, conversation: Conversation, subject: Subject) -> AsyncIterator[_Piece]:
         spec = self._form.spec(values)
