@@ -46,14 +46,15 @@ from services.registry.jobs.shipping import wire_shipping
 from services.registry.oci.pulling import OciSource
 from services.registry.ollama.pulling import OllamaSource
 from services.registry.ports import Deployers, Importer, ModelSource
+from services.registry.ports.stores import ModelStore
 from services.registry.servicer import SERVICE_NAME, RegistryServicer
 from services.registry.settings import RegistrySettings
-from services.registry.store.aliases import AliasStore
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
-from services.registry.store.deployments import DeploymentStore
-from services.registry.store.models import ModelStore
-from services.registry.store.test_suites import TestSuiteStore
+from services.registry.store.aliases import SqlAliasStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.deployments import SqlDeploymentStore
+from services.registry.store.models import SqlModelStore
+from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.store.versions import kept_bytes
 from services.registry.telemetry import RegistryTelemetry
 from services.registry.usecases.adoption import Adoption
@@ -85,10 +86,10 @@ MIGRATIONS = Path(__file__).parent / "store" / "migrations"
 async def wire(application: Application, settings: RegistrySettings) -> None:
     """Choose the adapters and connect them."""
     artifacts, files = application.artifacts, FolderFacts()
-    models = ModelStore(application.database)
-    datasets = DatasetStore(application.database)
-    test_suites = TestSuiteStore(application.database)
-    adoption = Adoption(artifacts, Claims(application.database))
+    models = SqlModelStore(application.database)
+    datasets = SqlDatasetStore(application.database)
+    test_suites = SqlTestSuiteStore(application.database)
+    adoption = Adoption(artifacts, SqlClaims(application.database))
     policy = host_policy(settings)
     sources = model_sources(settings, artifacts, policy)
     workspace = Workspace(settings.service_dir(NAME) / "imports")
@@ -119,7 +120,7 @@ async def wire(application: Application, settings: RegistrySettings) -> None:
         exports=shipping.exports,
         publications=shipping.publications,
         deployments=add_deployments(application, settings, versions, models, suites, shipping.exports),
-        aliases=AliasUseCases(AliasStore(application.database), versions),
+        aliases=AliasUseCases(SqlAliasStore(application.database), versions),
     )
     application.add_servicer(add_RegistryServiceServicer_to_server, servicer, SERVICE_NAME)
 
@@ -167,7 +168,7 @@ def add_deployments(
     exports: ExportUseCases,
 ) -> DeploymentUseCases:
     """Let the application look after deployments by the backends that this installation has."""
-    store = DeploymentStore(application.database)
+    store = SqlDeploymentStore(application.database)
     deployers: Deployers = {
         DeploymentBackend.WORKER: WorkerDeployer(),
         **cluster_deployers(settings),

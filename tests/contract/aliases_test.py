@@ -22,9 +22,9 @@ from services.registry.domain.deployment import (
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.domain.paging import PageRequest
-from services.registry.store.aliases import AliasStore
-from services.registry.store.deployments import DeploymentStore
-from services.registry.store.models import ModelStore
+from services.registry.store.aliases import SqlAliasStore
+from services.registry.store.deployments import SqlDeploymentStore
+from services.registry.store.models import SqlModelStore
 from tests.contract.conftest import OpenDatabase
 from tests.contract.registry_store_test import model_draft
 
@@ -34,9 +34,9 @@ READY = DeploymentStatus(DeploymentState.READY, base_url="http://127.0.0.1:1/v1"
 
 @dataclass(frozen=True)
 class Stores:
-    aliases: AliasStore
-    deployments: DeploymentStore
-    models: ModelStore
+    aliases: SqlAliasStore
+    deployments: SqlDeploymentStore
+    models: SqlModelStore
     versions: tuple[str, ...]
 
     async def point(
@@ -58,9 +58,9 @@ class Stores:
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     database = await open_database(request.param, MIGRATIONS)
-    models = ModelStore(database)
+    models = SqlModelStore(database)
     versions = tuple([(await models.add_version(model_draft(content=name))).version_id for name in "abc"])
-    yield Stores(AliasStore(database), DeploymentStore(database), models, versions)
+    yield Stores(SqlAliasStore(database), SqlDeploymentStore(database), models, versions)
 
 
 async def test_of_callers_that_saw_the_same_revision_one_moves_the_alias(stores: Stores) -> None:
@@ -223,7 +223,7 @@ async def test_what_is_taken_down_does_not_come_back(stores: Stores) -> None:
 async def test_one_replica_at_a_time_looks_after_deployments(
     request: pytest.FixtureRequest, open_database: OpenDatabase
 ) -> None:
-    store = DeploymentStore(await open_database("postgresql", MIGRATIONS))
+    store = SqlDeploymentStore(await open_database("postgresql", MIGRATIONS))
     claims = await asyncio.gather(*(store.is_reconciler(owner, 60) for owner in "abc"))
     assert sum(claims) == 1
     holder = "abc"[claims.index(True)]

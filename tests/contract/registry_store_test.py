@@ -17,10 +17,11 @@ from services.registry.domain.identifiers import VersionRef
 from services.registry.domain.model import ModelFacts, ModelVersionDraft, ModelVersionKind
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.test_suite import TestCase, TestSuiteVersionDraft
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
-from services.registry.store.models import ModelStore
-from services.registry.store.test_suites import TestSuiteStore
+from services.registry.ports.stores import Claims, DatasetStore, ModelStore, TestSuiteStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.models import SqlModelStore
+from services.registry.store.test_suites import SqlTestSuiteStore
 from tests.contract.conftest import OpenDatabase
 
 FIRST = PageRequest(1000)
@@ -40,10 +41,10 @@ class Stores:
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     database = await open_database(request.param, MIGRATIONS)
     yield Stores(
-        ModelStore(database),
-        DatasetStore(database),
-        TestSuiteStore(database),
-        Claims(database),
+        SqlModelStore(database),
+        SqlDatasetStore(database),
+        SqlTestSuiteStore(database),
+        SqlClaims(database),
         request.param,
         database,
     )

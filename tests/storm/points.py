@@ -41,7 +41,7 @@ POINTS: dict[str, Point] = {
     "artifact_stored": Point(_ARTIFACTS, "ArtifactStore.put_tree", True, ("registry", "trainer")),
     "artifact_staged": Point(_FOLDER, "LocalFolder.keep", False, ("registry", "trainer", "feedback")),
     "artifact_renamed": Point(_FOLDER, "LocalFolder.keep", True, ("registry", "trainer", "feedback")),
-    "version_inserted": Point("services.registry.store.versions", "VersionStore._add", True, ("registry",)),
+    "version_inserted": Point("services.registry.store.versions", "SqlVersionStore._add", True, ("registry",)),
     "window_due": Point("services.test_runner.store.sql", "SqlRunStore.append_window", False, ("test_runner",)),
     "window_committed": Point("services.test_runner.store.sql", "SqlRunStore.append_window", True, ("test_runner",)),
     "verdicts_due": Point("services.evaluator.store.sql", "SqlEvaluationStore.append_verdicts", False, ("evaluator",)),

@@ -17,7 +17,7 @@ from services.registry.domain.model_import import InspectedSource, ModelForm
 from services.registry.domain.paging import PageRequest
 from services.registry.importers.folder_inspection import PROVENANCE
 from services.registry.importers.workspace import Workspace
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 
 _PAGE = 500
 # Each is built without its weights, which takes seconds.

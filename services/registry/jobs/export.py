@@ -31,7 +31,7 @@ from services.registry.domain.model import (
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.phases import keep_notes, phase_told
 from services.registry.ports import FormWriter, ModelFiles
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 from services.registry.usecases.adoption import Adoption
 
 _STORE = "the artifact store"

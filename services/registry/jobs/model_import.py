@@ -40,7 +40,7 @@ from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.phases import keep_notes, phase_told
 from services.registry.ports import FetchPlace, Importer, ModelFiles, ModelSource
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 from services.registry.usecases.adoption import Adoption
 
 _STORE = "the artifact store"

@@ -25,7 +25,7 @@ from services.registry.jobs.dataset_folder import DatasetFolders
 from services.registry.jobs.exporters.card import CARD
 from services.registry.jobs.phases import phase_told
 from services.registry.ports import Publisher
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 
 _STORE = "the artifact store"
 

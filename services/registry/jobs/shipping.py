@@ -25,8 +25,8 @@ from services.registry.jobs.publishers.hub import HubPublisher
 from services.registry.jobs.publishers.oci import OciPublisher
 from services.registry.jobs.publishers.ollama import OllamaPublisher, OllamaRegistryPublisher, usual_store
 from services.registry.ports import FormWriter, Publisher
+from services.registry.ports.stores import ModelStore
 from services.registry.settings import RegistrySettings
-from services.registry.store.models import ModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases

@@ -30,7 +30,7 @@ _C = ALIAS_MOVES.c
 _Row = Mapping[Any, Any]
 
 
-class AliasStore:
+class SqlAliasStore:
     """Two callers that saw the same revision write the same key, which one of them gets, whichever replica they ask."""
 
     def __init__(self, database: Database) -> None:

@@ -23,7 +23,7 @@ _LAST_BEGIN_SECONDS = _DELETE_TIME.total_seconds() / 2
 _PAUSE_SECONDS = 0.2
 
 
-class Claims:
+class SqlClaims:
     """Claims in SQLite or PostgreSQL. All that concerns one digest happens in turn, over all replicas."""
 
     def __init__(self, database: Database) -> None:

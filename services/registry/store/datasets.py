@@ -5,10 +5,10 @@ from __future__ import annotations
 from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft, dataset_version_not_found
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.tables import DATASET_VERSIONS
-from services.registry.store.versions import VersionStore
+from services.registry.store.versions import SqlVersionStore
 
 
-class DatasetStore(VersionStore[DatasetVersionDraft, DatasetVersion]):
+class SqlDatasetStore(SqlVersionStore[DatasetVersionDraft, DatasetVersion]):
     """Dataset versions in SQLite or PostgreSQL."""
 
     _table = DATASET_VERSIONS

@@ -33,7 +33,7 @@ _STOPPING = DeploymentState.STOPPING.value
 _WAITS = "It waits until test-runner has an answer of it."
 
 
-class DeploymentStore:
+class SqlDeploymentStore:
     """One row per deployment; it is there until nothing of the deployment is left."""
 
     def __init__(self, database: Database) -> None:

@@ -25,11 +25,11 @@ from services.registry.domain.model import (
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.store.served import refuse_if_served
 from services.registry.store.tables import MODEL_VERSIONS
-from services.registry.store.versions import VersionStore
+from services.registry.store.versions import SqlVersionStore
 
 
 @durable
-class ModelStore(VersionStore[ModelVersionDraft, ModelVersion]):
+class SqlModelStore(SqlVersionStore[ModelVersionDraft, ModelVersion]):
     """A model is there as soon as it has a version."""
 
     _table = MODEL_VERSIONS

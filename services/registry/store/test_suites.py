@@ -20,12 +20,12 @@ from services.registry.domain.test_suite import (
     suite_version_not_found,
 )
 from services.registry.store.tables import TEST_CASES, TEST_SUITE_VERSIONS
-from services.registry.store.versions import VersionStore
+from services.registry.store.versions import SqlVersionStore
 
 _IMPORTED_FROM = "imported_from"
 
 
-class TestSuiteStore(VersionStore[TestSuiteVersionDraft, TestSuiteVersion]):
+class SqlTestSuiteStore(SqlVersionStore[TestSuiteVersionDraft, TestSuiteVersion]):
     """Suite versions in SQLite or PostgreSQL; a suite and its cases are stored in one transaction."""
 
     _table = TEST_SUITE_VERSIONS

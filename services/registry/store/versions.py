@@ -26,7 +26,7 @@ VersionT = TypeVar("VersionT", bound=Numbered)
 
 
 @durable
-class VersionStore(Generic[DraftT, VersionT]):
+class SqlVersionStore(Generic[DraftT, VersionT]):
     """Adds versions under the next number of their owner, and reads them; the base of each noun's store.
 
     `_more_columns` and `_more_fields` say what of a noun's row has another name or form than the field of its draft.

@@ -13,7 +13,7 @@ import structlog
 from services.chassis.artifacts import Artifact, ArtifactStore
 from services.chassis.errors import ServiceError
 from services.chassis.machine.garbage import Garbage
-from services.registry.store.claims import Claims
+from services.registry.ports.stores import Claims
 
 _log = structlog.get_logger()
 

@@ -25,7 +25,7 @@ from services.registry.domain.identifiers import check_produced_by, check_reques
 from services.registry.domain.jsonl import Line, LineError, check_size, read_unique, scan_lines
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.importers.rows.conversion import ReadReport, RowFiles
-from services.registry.store.datasets import DatasetStore
+from services.registry.ports.stores import DatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.row_index import RowIndex, row_index
 from services.registry.usecases.versions import VersionUseCases
@@ -43,7 +43,7 @@ class RegisteredDataset:
     num_skipped: int = 0
 
 
-class DatasetUseCases(VersionUseCases[DatasetVersionDraft, DatasetVersion]):
+class DatasetUseCases(VersionUseCases[DatasetVersion]):
     """Registers, reads and writes datasets."""
 
     _id_field = "dataset_version_id"

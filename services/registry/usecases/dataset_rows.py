@@ -20,7 +20,7 @@ from services.registry.domain.dataset import DatasetVersion, DatasetVersionDraft
 from services.registry.domain.identifiers import check_numbered, check_request_id
 from services.registry.domain.jsonl import LineError, scan_lines, told_fault
 from services.registry.domain.paging import Page, PageRequest
-from services.registry.store.datasets import DatasetStore
+from services.registry.ports.stores import DatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases, row_of
 from services.registry.usecases.row_index import DatasetPart, StoredRow, row_index, rows_from

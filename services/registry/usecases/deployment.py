@@ -22,8 +22,7 @@ from services.registry.domain.deployment import (
 from services.registry.domain.identifiers import check_request_id, plain_id
 from services.registry.domain.model import ModelVersion
 from services.registry.domain.paging import page_request
-from services.registry.store.aliases import AliasStore
-from services.registry.store.deployments import DeploymentStore
+from services.registry.ports.stores import AliasStore, DeploymentStore
 from services.registry.usecases.model import ModelUseCases
 from services.registry.usecases.test_suite import TestSuiteUseCases
 

@@ -11,7 +11,7 @@ from services.registry.domain.export import EXPORT_KIND, EXPORTED, Export, Expor
 from services.registry.domain.identifiers import VersionRef, check_model_id, check_request_id, version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind, check_one_kind
 from services.registry.ports import FormWriter
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 
 
 class ExportUseCases:

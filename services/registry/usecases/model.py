@@ -26,12 +26,12 @@ from services.registry.domain.model import (
 )
 from services.registry.domain.paging import Page, PageRequest, page_request
 from services.registry.ports import ModelFiles
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.versions import VersionUseCases
 
 
-class ModelUseCases(VersionUseCases[ModelVersionDraft, ModelVersion]):
+class ModelUseCases(VersionUseCases[ModelVersion]):
     """Reads models and registers trained weights."""
 
     _id_field = "model_version_id"

@@ -16,7 +16,7 @@ from services.registry.domain.model_import import (
     import_spec,
 )
 from services.registry.ports import ModelSource
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 
 
 class ImportUseCases:

@@ -19,7 +19,7 @@ from services.registry.domain.publication import (
     publication_of,
 )
 from services.registry.ports import Publisher
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import ModelStore
 from services.registry.usecases.dataset import DatasetUseCases
 
 

@@ -12,8 +12,7 @@ from services.registry.domain.deployment import Deployment, DeploymentState, Dep
 from services.registry.domain.identifiers import version_ref
 from services.registry.domain.model import ModelVersion, ModelVersionKind
 from services.registry.ports import Deployers
-from services.registry.store.deployments import DeploymentStore
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import DeploymentStore, ModelStore
 
 _PAUSE_SECONDS = 1.0
 _log = structlog.get_logger()

@@ -30,7 +30,7 @@ from services.registry.domain.test_suite import (
     check_profile,
     check_provenance,
 )
-from services.registry.store.test_suites import TestSuiteStore
+from services.registry.ports.stores import TestSuiteStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.versions import VersionUseCases
 
@@ -39,7 +39,7 @@ _MAX_PAGE_BYTES = 8 * 1024**2
 _log = structlog.get_logger()
 
 
-class TestSuiteUseCases(VersionUseCases[TestSuiteVersionDraft, TestSuiteVersion]):
+class TestSuiteUseCases(VersionUseCases[TestSuiteVersion]):
     """Registers and reads suites; those that ship with the product are registered at start."""
 
     _id_field = "test_suite_version_id"

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-from services.registry.domain.draft import Draft, Numbered
+from services.registry.domain.draft import Numbered
 from services.registry.domain.identifiers import check_numbered
-from services.registry.store.versions import VersionStore
+from services.registry.ports.stores import VersionStore
 from services.registry.usecases.adoption import Adoption
 
-DraftT = TypeVar("DraftT", bound=Draft)
 VersionT = TypeVar("VersionT", bound=Numbered)
 
 
-class VersionUseCases(Generic[DraftT, VersionT]):
+class VersionUseCases(Generic[VersionT]):
     """Finds and deletes versions; the base of each noun's use cases."""
 
     _id_field: str
 
-    def __init__(self, store: VersionStore[DraftT, VersionT], adoption: Adoption) -> None:
+    def __init__(self, store: VersionStore[VersionT], adoption: Adoption) -> None:
         self._versions = store
         self._adoption = adoption
 

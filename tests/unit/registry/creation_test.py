@@ -25,10 +25,10 @@ from services.registry.importers.inspection import FolderFacts
 from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.suites import SUITE_READERS
 from services.registry.importers.workspace import Workspace
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
-from services.registry.store.models import ModelStore
-from services.registry.store.test_suites import TestSuiteStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.models import SqlModelStore
+from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.model import ModelUseCases
@@ -46,7 +46,7 @@ SUITE = "".join(json.dumps(case_to_document(case)) + "\n" for case in CASES).enc
 class Registry:
     root: Path
     own: ArtifactStore
-    claims: Claims
+    claims: SqlClaims
     other: ArtifactStore
     models: ModelUseCases
     datasets: DatasetUseCases
@@ -63,15 +63,15 @@ class Registry:
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     database = new_database(MIGRATIONS)
-    models, datasets, suites = ModelStore(database), DatasetStore(database), TestSuiteStore(database)
+    models, datasets, suites = SqlModelStore(database), SqlDatasetStore(database), SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
-    adoption = Adoption(own, Claims(database))
+    adoption = Adoption(own, SqlClaims(database))
     files, row_files = Places("files", num_running=2, num_waiting=8), RowFiles(Workspace(tmp_path / "work"))
     built_in = (BuiltInSuite("roo_xml/core", 1, SUITE),)
     yield Registry(
         root=tmp_path / "own",
         own=own,
-        claims=Claims(database),
+        claims=SqlClaims(database),
         other=ArtifactStore((tmp_path / "other" / "trainer").as_uri()),
         models=ModelUseCases(models, own, adoption=adoption, files=FolderFacts()),
         datasets=DatasetUseCases(datasets, own, adoption=adoption, files=files, row_files=row_files),

@@ -10,8 +10,7 @@ import pytest
 from services.chassis.errors import DatabaseAway, FailedPrecondition
 from services.registry.domain.deployment import Deployment, DeploymentBackend, DeploymentSpec, DeploymentState
 from services.registry.ports import Deployers
-from services.registry.store.deployments import DeploymentStore
-from services.registry.store.models import ModelStore
+from services.registry.ports.stores import DeploymentStore, ModelStore
 from services.registry.usecases.reconciliation import Reconciler
 from tests.machine import PATIENCE_SECONDS
 

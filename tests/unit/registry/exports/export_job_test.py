@@ -89,7 +89,7 @@ async def test_an_export_that_breaks_at_any_step_leaves_nothing(
     places = {
         "facts_of": "tests.unit.registry.exports.shipping_registry.FactsOfNumbers",
         "put_tree": "services.chassis.artifacts.ArtifactStore",
-        "add_version": "services.registry.store.models.ModelStore",
+        "add_version": "services.registry.store.models.SqlModelStore",
     }
     monkeypatch.setattr(f"{places[step]}.{step}", fail)
     job = await registry.export("tuned")

@@ -32,9 +32,9 @@ from services.registry.jobs.exporters.card import write_card
 from services.registry.jobs.publication import PublicationJob
 from services.registry.jobs.publishers.folder import FolderPublisher
 from services.registry.ports import Progress
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
-from services.registry.store.models import ModelStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
+from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from services.registry.usecases.export import ExportUseCases
@@ -114,7 +114,7 @@ class ShippingRegistry:
     root: Path
     jobs: SqlJobStore
     runner: JobRunner
-    models: ModelStore
+    models: SqlModelStore
     use_cases: ModelUseCases
     exports: ExportUseCases
     publications: PublicationUseCases
@@ -158,15 +158,15 @@ class ShippingRegistry:
 async def shipping_registry(root: Path) -> AsyncIterator[ShippingRegistry]:
     """Lend a registry whose runner works."""
     database, writing, sending = new_database(MIGRATIONS), Gate(), Gate()
-    models, jobs = ModelStore(database), SqlJobStore(database)
+    models, jobs = SqlModelStore(database), SqlJobStore(database)
     artifacts = ArtifactStore((root / "artifacts").as_uri(), sources=((root / "other").as_uri(),))
-    adoption, workspace = Adoption(artifacts, Claims(database)), Workspace(root / "exports", "export")
+    adoption, workspace = Adoption(artifacts, SqlClaims(database)), Workspace(root / "exports", "export")
     writers = {ExportForm.GGUF: GgufOfZeros(writing)}
     publishers = {DestinationKind.FOLDER_PATH: HeldFolder(sending)}
     files = FactsOfNumbers()
     export_job = ExportJob(writers, models, artifacts, adoption, files, workspace, lambda profile_id: profile_id)
     datasets = DatasetUseCases(
-        DatasetStore(database),
+        SqlDatasetStore(database),
         artifacts,
         adoption=adoption,
         files=Places("files", num_running=1, num_waiting=1),

@@ -32,8 +32,8 @@ from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.rows.written import write_messages
 from services.registry.importers.workspace import Workspace
 from services.registry.jobs.dataset_import import DatasetImportJob
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
 from services.registry.usecases import dataset as usecases
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
@@ -170,9 +170,9 @@ class Bench:
         self.artifacts, self.sent = own, ArtifactStore((root / "sent").as_uri())
         self.files = Places("files", num_running=1, num_waiting=1)
         self.datasets = DatasetUseCases(
-            DatasetStore(database),
+            SqlDatasetStore(database),
             own,
-            adoption=Adoption(own, Claims(database)),
+            adoption=Adoption(own, SqlClaims(database)),
             files=self.files,
             row_files=RowFiles(Workspace(root / "work")),
         )

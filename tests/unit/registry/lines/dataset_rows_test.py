@@ -16,8 +16,8 @@ from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.paging import page_request
 from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.workspace import Workspace
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
 from services.registry.usecases import row_index
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
@@ -34,9 +34,9 @@ def row(name: str, answer: str = "Hello.") -> dict[str, object]:
 async def rows(tmp_path: Path) -> DatasetRowUseCases:
     """Rows over a registry that has `mine@1`, whose file begins with a byte order mark, as some editors write it."""
     database = new_database(MIGRATIONS)
-    store = DatasetStore(database)
+    store = SqlDatasetStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
-    adoption = Adoption(own, Claims(database))
+    adoption = Adoption(own, SqlClaims(database))
     files = Places("files", num_running=1, num_waiting=1)
     row_files = RowFiles(Workspace(tmp_path / "work"))
     datasets = DatasetUseCases(store, own, adoption=adoption, files=files, row_files=row_files)

@@ -11,8 +11,8 @@ from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.importers.rows.conversion import RowFiles
 from services.registry.importers.workspace import Workspace
-from services.registry.store.claims import Claims
-from services.registry.store.datasets import DatasetStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.datasets import SqlDatasetStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.dataset import DatasetUseCases
 from tests.fakes.databases import new_database
@@ -23,9 +23,9 @@ def test_a_dataset_of_many_rows_is_checked(tmp_path: Path) -> None:
     database = new_database(MIGRATIONS)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     other = ArtifactStore((tmp_path / "other").as_uri())
-    files, adoption = Places("files", num_running=1, num_waiting=1), Adoption(own, Claims(database))
+    files, adoption = Places("files", num_running=1, num_waiting=1), Adoption(own, SqlClaims(database))
     row_files = RowFiles(Workspace(tmp_path / "work"))
-    datasets = DatasetUseCases(DatasetStore(database), own, adoption=adoption, files=files, row_files=row_files)
+    datasets = DatasetUseCases(SqlDatasetStore(database), own, adoption=adoption, files=files, row_files=row_files)
 
     async def create(name: str, num_rows: int) -> None:
         messages = [{"role": "user", "content": "a" * 500}, {"role": "assistant", "content": "b" * 500}]

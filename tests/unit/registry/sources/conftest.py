@@ -17,8 +17,8 @@ from services.registry.importers.workspace import Workspace
 from services.registry.jobs.adapter_base import AdapterBases
 from services.registry.jobs.model_import import ImportJob
 from services.registry.settings import RegistrySettings
-from services.registry.store.claims import Claims
-from services.registry.store.models import ModelStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.models import SqlModelStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.model_import import ImportUseCases
 from tests.fakes.databases import new_database
@@ -28,7 +28,7 @@ from tests.unit.registry.sources.imports import Gate, Registry, Unconverted
 @pytest.fixture
 async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     database, importer = new_database(MIGRATIONS), Gate()
-    models, jobs = ModelStore(database), SqlJobStore(database)
+    models, jobs = SqlModelStore(database), SqlJobStore(database)
     artifacts = ArtifactStore((tmp_path / "artifacts").as_uri())
     workspace = Workspace(tmp_path / "imports")
     workspace.clear()
@@ -36,7 +36,7 @@ async def registry(tmp_path: Path) -> AsyncIterator[Registry]:
     sources = model_sources(settings, artifacts, host_policy(settings))
     importers = {ModelForm.FOLDER: importer, ModelForm.ADAPTER: AdapterImporter(), ModelForm.GGUF: Unconverted()}
     bases = AdapterBases(models, artifacts, importer.fits, workspace)
-    adoption = Adoption(artifacts, Claims(database))
+    adoption = Adoption(artifacts, SqlClaims(database))
     job = ImportJob(sources, importers, models, adoption, FolderFacts(), workspace, bases)
     runner = JobRunner(jobs, owner="test", is_only_owner=True)
     runner.register(IMPORT_KIND, job.run, cleanup=job.clean_up)

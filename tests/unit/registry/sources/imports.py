@@ -17,7 +17,7 @@ from services.registry.importers import source_files
 from services.registry.importers.folder import FolderImporter
 from services.registry.importers.gguf import GgufImporter
 from services.registry.ports import FetchPlace, Progress
-from services.registry.store.models import ModelStore
+from services.registry.store.models import SqlModelStore
 from services.registry.usecases.model_import import ImportUseCases
 from tests.unit.registry.model_folders import write_model
 
@@ -83,7 +83,7 @@ class Registry:
     root: Path
     jobs: SqlJobStore
     runner: JobRunner
-    models: ModelStore
+    models: SqlModelStore
     importer: Gate
     imports: ImportUseCases
     artifacts: ArtifactStore

@@ -19,8 +19,8 @@ from services.registry.domain.paging import PageRequest
 from services.registry.domain.suite_source import MAX_PROBLEMS, Conversion, SuiteFormat
 from services.registry.domain.test_suite import TestSuiteVersionDraft
 from services.registry.importers.suites import SUITE_READERS
-from services.registry.store.claims import Claims
-from services.registry.store.test_suites import TestSuiteStore
+from services.registry.store.claims import SqlClaims
+from services.registry.store.test_suites import SqlTestSuiteStore
 from services.registry.usecases.adoption import Adoption
 from services.registry.usecases.test_suite import TestSuiteUseCases
 from tests.fakes.databases import new_database
@@ -55,13 +55,13 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     database = new_database(MIGRATIONS)
-    store = TestSuiteStore(database)
+    store = SqlTestSuiteStore(database)
     own = ArtifactStore((tmp_path / "own").as_uri(), sources=((tmp_path / "other").as_uri() + "/",))
     files = Places("files", num_running=1, num_waiting=0)
     suites = TestSuiteUseCases(
         store,
         own,
-        adoption=Adoption(own, Claims(database)),
+        adoption=Adoption(own, SqlClaims(database)),
         files=files,
         readers=SUITE_READERS,
         built_in=(),

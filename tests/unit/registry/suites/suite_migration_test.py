@@ -14,7 +14,7 @@ from services.protocols.suites.provenance import UNKNOWN
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.identifiers import VersionRef
 from services.registry.store.tables import METADATA, TEST_SUITE_VERSIONS
-from services.registry.store.test_suites import TestSuiteStore
+from services.registry.store.test_suites import SqlTestSuiteStore
 
 OLD_ROW = {
     "version_id": "roo_xml/mine@1",
@@ -39,7 +39,7 @@ async def test_its_suites_are_kept_and_their_origin_is_unknown(tmp_path: Path) -
         await session.execute(text("UPDATE alembic_version SET version_num = '0001_registry'"))
         await session.execute(insert(TEST_SUITE_VERSIONS).values(OLD_ROW))
     await migrate(database, MIGRATIONS)
-    found = await TestSuiteStore(database).get_version(VersionRef("roo_xml/mine", 1))
+    found = await SqlTestSuiteStore(database).get_version(VersionRef("roo_xml/mine", 1))
     assert found is not None
     assert (found.num_cases, found.provenance, found.imported_from) == (3, UNKNOWN, "")
     assert (found.workspace_id, found.caller) == ("default", "")

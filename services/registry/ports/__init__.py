@@ -1,4 +1,4 @@
-"""What the registry needs from outside in more than one form."""
+"""What the registry needs from outside itself."""
 
 from __future__ import annotations
 
