@@ -35,11 +35,18 @@ from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.jobs.steps import Services
 from services.feedback.servicer import FULL_SERVICE_NAME, FeedbackServicer
 from services.feedback.settings import FeedbackSettings
-from services.feedback.store.chats import ChatStore, Retention
+from services.feedback.store.chats import Retention, SqlChatStore
 from services.feedback.store.item_lines import item_lines
-from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS, BuildStore, ImportStore, LoopAnswers, LoopStore, ShipmentStore
-from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.store.items import SqlItemStore
+from services.feedback.store.jobs import (
+    MIGRATIONS,
+    JobBuildStore,
+    JobImportStore,
+    JobLoopStore,
+    JobShipmentStore,
+    SqlLoopAnswers,
+)
+from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
 from services.feedback.telemetry import FeedbackTelemetry
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.dataset_builds import BuildUseCases
@@ -107,11 +114,11 @@ def wire_schedules(
     application: Application,
     settings: FeedbackSettings,
     services: Services,
-    loops: LoopStore,
+    loops: JobLoopStore,
     usecases: FeedbackUseCases,
 ) -> ScheduleUseCases:
     """Keep the due times of schedules, and do their runs."""
-    schedules, runs = ScheduleStore(application.database), ScheduledRunStore(application.database)
+    schedules, runs = SqlScheduleStore(application.database), SqlScheduledRunStore(application.database)
     jobs = ScheduledRunJobs(application.jobs.store)
     job = ScheduledRunJob(services, schedules=schedules, runs=runs, loops=loops, starter=usecases)
     application.jobs.runner.register(
@@ -134,10 +141,10 @@ def wire_shipping(application: Application, settings: FeedbackSettings, neighbou
 async def wire(application: Application, settings: FeedbackSettings) -> None:
     """Choose the adapters and connect them."""
     neighbours, runner, jobs = open_neighbours(application, settings), application.jobs.runner, application.jobs.store
-    loops = LoopStore(jobs, LoopAnswers(application.database))
-    shipments, builds, imports = ShipmentStore(jobs), BuildStore(jobs), ImportStore(jobs)
-    items = ItemStore(application.database)
-    chats = ChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
+    loops = JobLoopStore(jobs, SqlLoopAnswers(application.database))
+    shipments, builds, imports = JobShipmentStore(jobs), JobBuildStore(jobs), JobImportStore(jobs)
+    items = SqlItemStore(application.database)
+    chats = SqlChatStore(application.database, Retention(settings.session_days, settings.session_megabytes))
     wire_shipping(application, settings, neighbours)
     measures = FeedbackTelemetry(application.telemetry)
     loop_job = LoopJob(neighbours.loops, loops, application.artifacts, measures=measures)
@@ -148,7 +155,7 @@ async def wire(application: Application, settings: FeedbackSettings) -> None:
     subjects = Subjects(chats, neighbours.transcripts, neighbours.cases, neighbours.judge)
     usecases = FeedbackUseCases(loops, neighbours.registry, shipments)
     schedules = wire_schedules(application, settings, neighbours.loops, loops, usecases)
-    application.telemetry.on_scrape(partial(measures.count_schedules, ScheduleStore(application.database)))
+    application.telemetry.on_scrape(partial(measures.count_schedules, SqlScheduleStore(application.database)))
     item_usecases = ItemUseCases(items, subjects, partial(item_lines, application.artifacts), imports)
     import_job = FeedbackImportJob(items, item_usecases, application.artifacts)
     runner.register(FEEDBACK_IMPORT_KIND, import_job.run, limit=settings.max_running_builds)

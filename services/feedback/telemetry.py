@@ -10,7 +10,7 @@ from services.feedback.domain.goals import METRICS
 from services.feedback.domain.rounds import Step, StopReason
 from services.feedback.domain.schedules.scheduled_run import ScheduledRunOutcome
 from services.feedback.domain.spending import Spent
-from services.feedback.store.schedules import ScheduleStore
+from services.feedback.ports.stores import ScheduleStore
 
 _BUCKETS = (1.0, 5.0, 15.0, 60.0, 180.0, 600.0, 1800.0, 7200.0, 28_800.0)
 _log = structlog.get_logger()

@@ -28,7 +28,7 @@ from services.trainer.manifest import LocalCheckpoints
 from services.trainer.ports import TrainingBackend
 from services.trainer.servicer import SERVICE_NAME, TrainerServicer
 from services.trainer.settings import TrainerSettings
-from services.trainer.store.sql import MIGRATIONS, TrainingStore
+from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
 
@@ -39,7 +39,7 @@ _ANY = ("0.0.0.0", "::", "[::]")
 async def wire(app: Application, settings: TrainerSettings, *, backend: TrainingBackend | None = None) -> None:
     """Choose the adapters and connect them; `backend` takes the place of Ray."""
     folder = settings.service_dir("trainer")
-    store, registry = TrainingStore(app.database), RegistryClient(app.open_channel(settings.registry_address))
+    store, registry = SqlTrainingStore(app.database), RegistryClient(app.open_channel(settings.registry_address))
     folders = LocalCheckpoints(folder / "checkpoints")
     checkpoints = StoredCheckpoints(store, app.artifacts, folders)
     to = Adapters(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from services.trainer.domain.attempt import Attempt, AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import PreflightRequest, RowsReport
@@ -44,6 +46,51 @@ class RowsReader(Protocol):
             Unavailable: The process broke down.
             ResourceExhausted: Too many ask at once.
         """
+
+
+class TrainingStore(Protocol):
+    """Keeps what belongs to jobs besides their rows."""
+
+    async def add_inputs(self, training_job_id: str, inputs: TrainingInputs) -> TrainingInputs:
+        """Store the inputs of a job, or return those that are stored already."""
+
+    async def delete_job(self, training_job_id: str) -> None:
+        """Remove all that is stored of a job; nothing happens when there is nothing."""
+
+    async def get_inputs(self, training_job_ids: Sequence[str]) -> Mapping[str, TrainingInputs]:
+        """Return the inputs that are stored, by job."""
+
+    async def list_attempts(self, training_job_ids: Sequence[str]) -> Mapping[str, tuple[Attempt, ...]]:
+        """Return the attempts of each job, oldest first."""
+
+    async def begin_attempt(self, training_job_id: str, epoch: int, *, checkpoint: Checkpoint | None) -> Attempt:
+        """Store a new attempt that goes on from `checkpoint`, or from step 0."""
+
+    async def end_attempt(
+        self,
+        training_job_id: str,
+        attempt: int,
+        epoch: int,
+        *,
+        outcome: AttemptOutcome,
+        reason: str,
+        is_permanent: bool,
+    ) -> Attempt:
+        """Store how an attempt ended and return it; the first outcome stays."""
+
+    async def add_report(self, report: AttemptReport, *, save_total_limit: int) -> AttemptReport:
+        """Store a report, and return it with only those points and checkpoints that are new: each has its event."""
+
+    async def list_checkpoints(self, training_job_id: str) -> tuple[Checkpoint, ...]:
+        """Return the checkpoints, newest first, each with what was measured after its step."""
+
+    async def delete_checkpoints(self, training_job_id: str, steps: Sequence[int]) -> None:
+        """Forget the checkpoints of these steps of a job."""
+
+    async def list_curve_points(
+        self, training_job_id: str, metric: str, *, after: tuple[int, str], limit: int
+    ) -> tuple[CurvePoint, ...]:
+        """Return up to `limit` points behind `after` by (step, metric), of one metric or, when it is empty, of all."""
 
 
 class TrainingBackend(Protocol):

@@ -16,7 +16,7 @@ from services.trainer.domain.inputs import TrainingInputs
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.inputs import JobInputs
 from services.trainer.live_attempts import LiveAttempts
-from services.trainer.store.sql import TrainingStore
+from services.trainer.ports import TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 _STOPPING = (JobState.CANCELLING, JobState.PAUSING)

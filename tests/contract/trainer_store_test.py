@@ -15,7 +15,7 @@ from services.chassis.errors import DatabaseAway, FailedPrecondition
 from services.chassis.jobs import JobStore, SqlJobStore
 from services.trainer.domain.attempt import AttemptOutcome, AttemptReport, Checkpoint, CurvePoint
 from services.trainer.domain.inputs import Artifact, TrainingInputs
-from services.trainer.store.sql import MIGRATIONS, TrainingStore
+from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from tests.contract.conftest import OpenDatabase
 
 KINDS = ("sqlite", "postgresql")
@@ -42,7 +42,7 @@ def point(step: int, metric: str = "loss", value: float = 0.5, attempt: int = 1)
 @dataclass
 class Stores:
     jobs: JobStore
-    training: TrainingStore
+    training: SqlTrainingStore
 
     async def begin(self, job_id: str) -> int:
         """Add a job with its first attempt, and return its epoch."""
@@ -62,7 +62,7 @@ class Stores:
 @pytest.fixture(params=KINDS)
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     database = await open_database(request.param, MIGRATIONS)
-    yield Stores(SqlJobStore(database), TrainingStore(database))
+    yield Stores(SqlJobStore(database), SqlTrainingStore(database))
 
 
 async def test_the_inputs_that_were_stored_first_stay(stores: Stores) -> None:
@@ -86,7 +86,7 @@ async def test_an_attempt_whose_stored_answer_was_lost_is_there_once(
     open_database: OpenDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = await open_database("sqlite", MIGRATIONS)
-    stores = Stores(SqlJobStore(database), TrainingStore(database))
+    stores = Stores(SqlJobStore(database), SqlTrainingStore(database))
     epoch = await stores.begin("a")
     session, losses = database.session, [DatabaseAway("The database does not answer.")]
 

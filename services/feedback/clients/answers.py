@@ -23,7 +23,7 @@ _NUM_SUITES = 4
 
 
 class GrpcTranscripts:
-    """Implements `ports.Transcripts`."""
+    """Implements `ports.neighbours.Transcripts`."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)
@@ -57,7 +57,7 @@ class GrpcTranscripts:
 
 
 class GrpcCaseDocuments:
-    """Implements `ports.CaseDocuments`; keeps the last suites, since versions never change."""
+    """Implements `ports.neighbours.CaseDocuments`; keeps the last suites, since versions never change."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)
@@ -87,7 +87,7 @@ class GrpcCaseDocuments:
 
 
 class GrpcJudge:
-    """Implements `ports.Judge`."""
+    """Implements `ports.neighbours.Judge`."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)

@@ -23,7 +23,7 @@ _OUTCOMES = {
 
 
 class GrpcDeployments:
-    """Implements `ports.Deployments`; every call is patient."""
+    """Implements `ports.neighbours.Deployments`; every call is patient."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)

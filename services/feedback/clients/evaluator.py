@@ -18,7 +18,7 @@ _PAGE_SIZE = 200
 
 
 class GrpcEvaluator(JobClient):
-    """Implements `ports.Evaluator`; every call is patient."""
+    """Implements `ports.neighbours.Evaluator`; every call is patient."""
 
     _peer = _PEER
     _noun = "Evaluation"

@@ -18,7 +18,7 @@ _TRAINED = (model_pb2.MODEL_VERSION_KIND_ADAPTER, model_pb2.MODEL_VERSION_KIND_T
 
 
 class GrpcExports(JobClient):
-    """Implements `ports.Exports`; every call is patient."""
+    """Implements `ports.neighbours.Exports`; every call is patient."""
 
     _peer = _PEER
     _noun = "Export"
@@ -59,7 +59,7 @@ class GrpcExports(JobClient):
 
 
 class GrpcPublications(JobClient):
-    """Implements `ports.Publications`; every call is patient."""
+    """Implements `ports.neighbours.Publications`; every call is patient."""
 
     _peer = _PEER
     _noun = "Publication"

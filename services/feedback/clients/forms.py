@@ -25,7 +25,7 @@ _SCORE_SECONDS = 3600.0
 
 
 class GrpcForms:
-    """Implements `ports.Forms`; every call is patient."""
+    """Implements `ports.neighbours.Forms`; every call is patient."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = test_runner_service_pb2_grpc.TestRunnerServiceStub(channel)

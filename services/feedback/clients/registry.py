@@ -27,7 +27,7 @@ _PROBE = "loop:"
 
 
 class GrpcRegistry:
-    """Implements `ports.Registry`; what jobs call is patient, what requests ask is not."""
+    """Implements `ports.neighbours.Registry`; what jobs call is patient, what requests ask is not."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = registry_service_pb2_grpc.RegistryServiceStub(channel)

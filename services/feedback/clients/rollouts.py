@@ -16,7 +16,7 @@ _PAGE_SIZE = 1000
 
 
 class GrpcRollouts:
-    """Implements `ports.RolloutSource`."""
+    """Implements `ports.neighbours.RolloutSource`."""
 
     def __init__(self, evaluator: grpc.aio.Channel, test_runner: grpc.aio.Channel) -> None:
         self._evaluator = evaluator_service_pb2_grpc.EvaluatorServiceStub(evaluator)

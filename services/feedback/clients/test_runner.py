@@ -17,7 +17,7 @@ _DIAGNOSE_SECONDS = 180.0
 
 
 class GrpcTestRunner(JobClient):
-    """Implements `ports.TestRunner`; what jobs alone call is patient."""
+    """Implements `ports.neighbours.TestRunner`; what jobs alone call is patient."""
 
     _peer = _PEER
     _noun = "TestRun"

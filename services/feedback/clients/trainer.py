@@ -18,7 +18,7 @@ _PAGE_SIZE = 1000
 
 
 class GrpcTrainer(JobClient):
-    """Implements `ports.Trainer`; every call is patient."""
+    """Implements `ports.neighbours.Trainer`; every call is patient."""
 
     _peer = _PEER
     _noun = "TrainingJob"

@@ -17,7 +17,7 @@ _PEER = "the evaluator"
 
 
 class GrpcVerdicts:
-    """Implements `ports.Verdicts`; every call is patient."""
+    """Implements `ports.neighbours.Verdicts`; every call is patient."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stub = evaluator_service_pb2_grpc.EvaluatorServiceStub(channel)

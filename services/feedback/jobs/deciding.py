@@ -20,7 +20,7 @@ from services.feedback.domain.work import ProbeVerdict, WorkProgress
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import probe_evaluations
-from services.feedback.store.jobs import LoopAnswers
+from services.feedback.ports.stores import LoopAnswers
 
 
 class RoundDecisions:

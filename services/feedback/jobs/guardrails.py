@@ -12,7 +12,7 @@ from services.feedback.domain.rounds import Step
 from services.feedback.domain.work import TestOrder
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.trials import RunIds, Trial, Trials
-from services.feedback.ports import Evaluator, TestRunner
+from services.feedback.ports.neighbours import Evaluator, TestRunner
 
 
 class Guardrails:

@@ -23,8 +23,8 @@ from services.feedback.jobs.record import LoopRecord, open_record
 from services.feedback.jobs.search import SettingsSearch
 from services.feedback.jobs.steps import RoundSteps, Services
 from services.feedback.jobs.training import TrainingSteps
-from services.feedback.ports import Work
-from services.feedback.store.jobs import LoopStore
+from services.feedback.ports.neighbours import Work
+from services.feedback.ports.stores import LoopStore
 from services.feedback.telemetry import FeedbackTelemetry
 
 _CANCEL_SECONDS = 10.0

@@ -13,7 +13,7 @@ from services.feedback.domain.loop import job_state, loop_of
 from services.feedback.domain.rounds import ENDED, LAST_ROUND_STEPS, ROUND_STEPS, STEP_EVENT, Round, Step, Stop
 from services.feedback.domain.rules import readings_in, spent_by
 from services.feedback.domain.work import WorkProgress
-from services.feedback.store.jobs import LoopStore
+from services.feedback.ports.stores import LoopStore
 from services.feedback.telemetry import FeedbackTelemetry
 
 

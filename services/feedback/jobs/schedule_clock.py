@@ -19,8 +19,7 @@ from services.feedback.domain.schedules.scheduled_run import (
     ended_run,
     run_due,
 )
-from services.feedback.store.jobs import LoopStore
-from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.ports.stores import LoopStore, ScheduledJobs, ScheduledRunStore, ScheduleStore
 
 _TICK_SECONDS = 5.0
 _log = structlog.get_logger()
@@ -38,7 +37,7 @@ class ScheduleClock:
         self,
         schedules: ScheduleStore,
         runs: ScheduledRunStore,
-        jobs: ScheduledRunJobs,
+        jobs: ScheduledJobs,
         loops: LoopStore,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),

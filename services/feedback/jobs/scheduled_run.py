@@ -27,9 +27,8 @@ from services.feedback.domain.work import TestOrder, WorkProgress, seconds_of_te
 from services.feedback.jobs.loop import cancel_work
 from services.feedback.jobs.steps import Services
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Work
-from services.feedback.store.jobs import LoopStore
-from services.feedback.store.schedules import ScheduledRunStore, ScheduleStore
+from services.feedback.ports.neighbours import Work
+from services.feedback.ports.stores import LoopStore, ScheduledRunStore, ScheduleStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from services.protocols.verdict import UNANSWERED
 

@@ -18,7 +18,7 @@ from services.feedback.domain.work import ProbeVerdict, Registration, TestOrder
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.trials import RunIds, Trial, Trials
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Evaluator, Exports, Registry, TestRunner, Trainer
+from services.feedback.ports.neighbours import Evaluator, Exports, Registry, TestRunner, Trainer
 from services.protocols.profile import get_profile
 from services.protocols.suites import suite_text
 

@@ -12,7 +12,7 @@ from services.feedback.domain.spending import Cost
 from services.feedback.domain.work import TestOrder
 from services.feedback.jobs.record import LoopRecord
 from services.feedback.jobs.waiting import uninterrupted, until_ended
-from services.feedback.ports import Evaluator, TestRunner
+from services.feedback.ports.neighbours import Evaluator, TestRunner
 from services.protocols.verdict import UNANSWERED
 
 # A machine that fails at the same cases for the third time has to be mended by someone.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from services.chassis.errors import ERROR_CLASSES, FailedPrecondition, ServiceError
 from services.feedback.domain.work import WorkProgress, WorkState
-from services.feedback.ports import Work
+from services.feedback.ports.neighbours import Work
 
 T = TypeVar("T")
 Report = Callable[[WorkProgress], Awaitable[None]]

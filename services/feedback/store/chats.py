@@ -37,7 +37,7 @@ class Retention:
 
 
 @durable
-class ChatStore:
+class SqlChatStore:
     """Keeps answers; of sessions that no person keeps, the oldest go first."""
 
     def __init__(self, database: Database, retention: Retention = Retention()) -> None:

@@ -25,7 +25,7 @@ _BATCH = 500
 
 
 @durable
-class ItemStore:
+class SqlItemStore:
     """Keeps items beside the service's jobs; an item changes only by being withdrawn."""
 
     def __init__(self, database: Database) -> None:

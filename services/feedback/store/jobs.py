@@ -32,6 +32,7 @@ from services.feedback.domain.rounds import STEP_EVENT, Step
 from services.feedback.domain.shipment import SHIPMENT_KIND, Shipment, ShipmentSpec, shipment_of
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
+from services.feedback.ports.stores import LoopAnswers
 from services.feedback.store.tables import LOOP_ANSWERS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,7 +41,7 @@ _PAGE = 100
 _JUDGED = {str(Step.EVALUATE): str(Step.TEST), str(Step.PROBE_EVALUATE): str(Step.PROBE)}
 
 
-class LoopStore(JobResource[Loop]):
+class JobLoopStore(JobResource[Loop]):
     """Keeps loops where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore, answers: LoopAnswers) -> None:
@@ -103,7 +104,7 @@ class LoopStore(JobResource[Loop]):
                 yield event
 
 
-class ShipmentStore(JobResource[Shipment]):
+class JobShipmentStore(JobResource[Shipment]):
     """Keeps shipments where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:
@@ -124,7 +125,7 @@ class ShipmentStore(JobResource[Shipment]):
         return await self.add(request_id, spec, job_id=derived_id("shipment", request_id), rewrite=rewrite)
 
 
-class BuildStore(JobResource[DatasetBuild]):
+class JobBuildStore(JobResource[DatasetBuild]):
     """Keeps builds where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:
@@ -139,7 +140,7 @@ class BuildStore(JobResource[DatasetBuild]):
         return await self.add(request_id, {"spec": to_document(spec)}, rewrite=_written_anew(DatasetBuildSpec))
 
 
-class ImportStore(JobResource[FeedbackImport]):
+class JobImportStore(JobResource[FeedbackImport]):
     """Keeps imports where the service keeps its jobs."""
 
     def __init__(self, jobs: JobStore) -> None:
@@ -160,7 +161,7 @@ def _written_anew(spec_type: type[Any]) -> Callable[[Json], Json]:
 
 
 @durable
-class LoopAnswers:
+class SqlLoopAnswers:
     """What persons said to decisions, until the loop is deleted: the first answer to a decision counts."""
 
     def __init__(self, database: Database) -> None:

@@ -29,7 +29,7 @@ from services.feedback.store.tables import SCHEDULED_RUNS, SCHEDULES
 
 
 @durable
-class ScheduleStore:
+class SqlScheduleStore:
     """Schedules."""
 
     def __init__(self, database: Database) -> None:
@@ -94,7 +94,7 @@ class ScheduleStore:
 
 
 @durable
-class ScheduledRunStore:
+class SqlScheduledRunStore:
     """Due times of schedules; one run of a schedule goes on at a time: the schedule's row is their lock."""
 
     def __init__(self, database: Database) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.wire.paging import MAX_PAGE_BYTES, checked_page_size, page_of, place_of, wrong_token
 from services.feedback.domain.item_spec import Chat, ChatSession, RecordedAnswer, check_chat
-from services.feedback.store.chats import ChatStore
+from services.feedback.ports.stores import ChatStore
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

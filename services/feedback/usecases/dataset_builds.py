@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.feedback.domain.dataset_build import DatasetBuild, DatasetBuildSpec, Rollouts
-from services.feedback.ports import Registry, RolloutSource
-from services.feedback.store.jobs import BuildStore
+from services.feedback.ports.neighbours import Registry, RolloutSource
+from services.feedback.ports.stores import BuildStore
 from services.feedback.usecases.jobs import profile_of
 
 

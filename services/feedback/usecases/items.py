@@ -17,8 +17,7 @@ from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.identifiers import derived_id
 from services.feedback.domain.item import AnswersToJudge, Item, ItemFilter, Subject, digest_of
 from services.feedback.domain.item_spec import FeedbackImport, ImportLine, ItemSpec, line_error
-from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import ImportStore
+from services.feedback.ports.stores import ImportStore, ItemStore
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile

@@ -15,8 +15,8 @@ from services.feedback.domain.loop import Inputs, Loop
 from services.feedback.domain.shipment import Shipment, ShipmentSpec
 from services.feedback.domain.spec import LoopSpec, as_first_sent, check, check_slices, prompt_size_of
 from services.feedback.domain.work import SuiteVersion
-from services.feedback.ports import Registry
-from services.feedback.store.jobs import LoopStore, ShipmentStore
+from services.feedback.ports.neighbours import Registry
+from services.feedback.ports.stores import LoopStore, ShipmentStore
 from services.protocols.profile import Profile, UnknownProfile, get_profile
 from services.protocols.suites.balance import category_of
 

@@ -9,8 +9,8 @@ from services.feedback.decisions.plan import LoopPlan, plan_of
 from services.feedback.domain.loop import Inputs
 from services.feedback.domain.rounds import Step
 from services.feedback.domain.spec import LoopSpec
-from services.feedback.ports import TestRunner
-from services.feedback.store.jobs import LoopStore
+from services.feedback.ports.neighbours import TestRunner
+from services.feedback.ports.stores import LoopStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 
 # Of loops of the same model on the same suite, the newest; older ones had other machines and releases.

@@ -27,9 +27,8 @@ from services.feedback.domain.schedules.scheduled_run import (
     run_by_hand,
 )
 from services.feedback.domain.spec import check, prompt_size_of
-from services.feedback.ports import Registry
-from services.feedback.store.jobs import LoopStore
-from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.ports.neighbours import Registry
+from services.feedback.ports.stores import LoopStore, ScheduledJobs, ScheduledRunStore, ScheduleStore
 from services.feedback.usecases.jobs import FeedbackUseCases, profile_of
 
 
@@ -48,7 +47,7 @@ class ScheduleParts:
 
     schedules: ScheduleStore
     runs: ScheduledRunStore
-    jobs: ScheduledRunJobs
+    jobs: ScheduledJobs
     loops: LoopStore
     registry: Registry
 

@@ -13,8 +13,8 @@ from services.feedback.datasets.session_cases import case_of_chat, profile_of_ch
 from services.feedback.domain.item import ChatMessage, FeedbackKind, ItemFilter, digest_of
 from services.feedback.domain.item_spec import Chat, ItemSpec, SessionSuiteSpec, masked_message
 from services.feedback.domain.work import Registration
-from services.feedback.ports import Registry
-from services.feedback.store.chats import ChatStore
+from services.feedback.ports.neighbours import Registry
+from services.feedback.ports.stores import ChatStore
 from services.feedback.usecases.items import ItemUseCases
 from services.protocols.cases import Case, CaseError, Scoring
 from services.protocols.suites import suite_text

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.feedback.domain.item import AnsweredCase, AnswersToJudge, ChatMessage, Content, Outcome, Subject
 from services.feedback.domain.item_spec import Chat, ItemSpec, Preference
-from services.feedback.ports import CaseDocuments, Judge, Transcripts
-from services.feedback.store.chats import ChatStore
+from services.feedback.ports.neighbours import CaseDocuments, Judge, Transcripts
+from services.feedback.ports.stores import ChatStore
 
 NOT_JUDGED = "not_judged"
 """Cause of a proposed answer that the judge cannot read."""

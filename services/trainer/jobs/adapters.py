@@ -8,8 +8,7 @@ from services.chassis.artifacts import ArtifactStore
 from services.trainer.jobs.inputs import JobInputs
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import LocalCheckpoints
-from services.trainer.ports import Registry, TrainingBackend
-from services.trainer.store.sql import TrainingStore
+from services.trainer.ports import Registry, TrainingBackend, TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 

@@ -12,8 +12,7 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs, check_fork
 from services.trainer.domain.preflight import SuiteFile
 from services.trainer.domain.spec import KIND, TrainingJobSpec
 from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
-from services.trainer.ports import Registry
-from services.trainer.store.sql import TrainingStore
+from services.trainer.ports import Registry, TrainingStore
 
 
 class JobInputs:

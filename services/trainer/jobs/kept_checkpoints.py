@@ -19,7 +19,7 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.trainer.domain.attempt import SCORE, Checkpoint, best_step
 from services.trainer.manifest import MANIFEST, LocalCheckpoints
-from services.trainer.store.sql import TrainingStore
+from services.trainer.ports import TrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 
 STORE = "the artifact store"

@@ -17,7 +17,7 @@ from services.trainer.domain.inputs import Artifact, TrainingInputs
 from services.trainer.domain.spec import TrainingJobSpec
 from services.trainer.jobs.kept_checkpoints import kept_checkpoints
 from services.trainer.manifest import MANIFEST, BadCheckpointError, LocalCheckpoints, files_of, place_for, write_fork
-from services.trainer.store.sql import TrainingStore
+from services.trainer.ports import TrainingStore
 
 
 class StoredCheckpoints:

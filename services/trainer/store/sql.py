@@ -31,7 +31,7 @@ MIGRATIONS = Path(__file__).with_name("migrations")
 
 
 @durable
-class TrainingStore:
+class SqlTrainingStore:
     """Keeps everything beside the jobs it belongs to, so that only a job's owner and its live attempt write."""
 
     def __init__(self, database: Database) -> None:

@@ -28,8 +28,8 @@ from services.feedback.domain.dataset_build import DATASET_BUILD_KIND, DatasetBu
 from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.items.dataset_build import DatasetBuildJob
-from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS, BuildStore
+from services.feedback.store.items import SqlItemStore
+from services.feedback.store.jobs import MIGRATIONS, JobBuildStore
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
 from services.protocols.cases import Case, case_to_document
@@ -119,10 +119,10 @@ def _timed(name: str) -> Iterator[None]:
     print(f"{name}: {spent:.3f} s of the processor, {time.monotonic() - wall:.3f} s", flush=True)
 
 
-async def _build(store: ItemStore, artifacts: ArtifactStore, form: str) -> None:
+async def _build(store: SqlItemStore, artifacts: ArtifactStore, form: str) -> None:
     jobs = MemoryJobStore()
     spec = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", "form": form})
-    build = await BuildStore(jobs).create("", spec)
+    build = await JobBuildStore(jobs).create("", spec)
     runner = JobRunner(jobs, owner="bench", is_only_owner=True)
     runner.register(DATASET_BUILD_KIND, DatasetBuildJob(store, Suites(), artifacts, None).run)
     with _timed(f"a dataset of {form}"):
@@ -136,7 +136,7 @@ async def _build(store: ItemStore, artifacts: ArtifactStore, form: str) -> None:
 async def _measure(folder: Path, num_items: int) -> None:
     database = Database.open(f"sqlite+aiosqlite:///{folder}/state.db")
     await migrate(database, MIGRATIONS)
-    store, artifacts = ItemStore(database), ArtifactStore((folder / "artifacts").as_uri())
+    store, artifacts = SqlItemStore(database), ArtifactStore((folder / "artifacts").as_uri())
     usecases = ItemUseCases(store, Subjects(*[None] * 4), None, None)  # type: ignore[arg-type]
     if await store.count(ItemFilter()) < num_items:
         with _timed(f"{num_items:,} items stored"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from services.feedback.domain.item_spec import Chat
-from services.feedback.store.chats import ChatStore, Retention
+from services.feedback.store.chats import Retention, SqlChatStore
 from services.feedback.store.jobs import MIGRATIONS
 from tests.contract.conftest import OpenDatabase
 
@@ -17,11 +17,11 @@ RECORDED = replace(CHAT, session_id="zoo", token_ids=(1, 2))
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, open_database: OpenDatabase) -> ChatStore:
-    return ChatStore(await open_database(request.param, MIGRATIONS))
+async def store(request: pytest.FixtureRequest, open_database: OpenDatabase) -> SqlChatStore:
+    return SqlChatStore(await open_database(request.param, MIGRATIONS))
 
 
-async def test_a_chat_is_kept_once_for_as_long_as_it_may(store: ChatStore) -> None:
+async def test_a_chat_is_kept_once_for_as_long_as_it_may(store: SqlChatStore) -> None:
     await store.keep_chat("chatcmpl-1", CHAT)
     await store.keep_chat("chatcmpl-1", replace(CHAT, model_version_id="other"))
     assert await store.get_chat("chatcmpl-1") == CHAT
@@ -33,7 +33,7 @@ async def test_a_chat_is_kept_once_for_as_long_as_it_may(store: ChatStore) -> No
     assert await store.get_chat("chatcmpl-1") is None
 
 
-async def test_sessions_are_listed_by_name_with_their_answers_in_order(store: ChatStore) -> None:
+async def test_sessions_are_listed_by_name_with_their_answers_in_order(store: SqlChatStore) -> None:
     for name, session_id in (("a", "zoo"), ("b", "cline"), ("c", "zoo"), ("d", "")):
         await store.keep_chat(name, replace(RECORDED, session_id=session_id))
     first, second = await store.list_sessions("", 9)
@@ -50,7 +50,7 @@ async def test_sessions_are_listed_by_name_with_their_answers_in_order(store: Ch
     assert (fitting, await store.num_fitting("zoo", behind, 9, room)) == ([1, 1, 2], 1)
 
 
-async def test_of_sessions_that_nobody_keeps_the_oldest_answers_make_room(store: ChatStore) -> None:
+async def test_of_sessions_that_nobody_keeps_the_oldest_answers_make_room(store: SqlChatStore) -> None:
     await store.keep_chat("kept", replace(RECORDED, session_id="kept"))
     await store.keep_session("kept")
     await store.keep_chat("later", replace(RECORDED, session_id="kept"))

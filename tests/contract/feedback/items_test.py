@@ -12,7 +12,7 @@ import pytest
 from services.chassis.errors import Aborted
 from services.feedback.domain.agreement import Agreement
 from services.feedback.domain.item import Content, FeedbackKind, FeedbackUse, Item, ItemFilter, Outcome, Rating, Subject
-from services.feedback.store.items import ItemStore
+from services.feedback.store.items import SqlItemStore
 from services.feedback.store.jobs import MIGRATIONS
 from tests.contract.conftest import OpenDatabase
 
@@ -34,8 +34,8 @@ SUBJECT = Subject(
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-async def store(request: pytest.FixtureRequest, open_database: OpenDatabase) -> ItemStore:
-    return ItemStore(await open_database(request.param, MIGRATIONS))
+async def store(request: pytest.FixtureRequest, open_database: OpenDatabase) -> SqlItemStore:
+    return SqlItemStore(await open_database(request.param, MIGRATIONS))
 
 
 def item(name: str, **more: Any) -> Item:
@@ -43,7 +43,7 @@ def item(name: str, **more: Any) -> Item:
     return Item(name, values.pop("kind", FeedbackKind.RATING), "ann", NOW, values.pop("subject", SUBJECT), **values)
 
 
-async def test_an_item_is_kept_with_all_that_it_says(store: ItemStore) -> None:
+async def test_an_item_is_kept_with_all_that_it_says(store: SqlItemStore) -> None:
     call = {"id": "c1", "type": "function", "function": {"name": "read", "arguments": "{}"}}
     content = Content(
         (ANSWER, {**ANSWER, "tool_calls": [call]}),
@@ -64,7 +64,7 @@ async def test_an_item_is_kept_with_all_that_it_says(store: ItemStore) -> None:
     assert await store.get("b") is None
 
 
-async def test_filters_pages_and_counts_agree(store: ItemStore) -> None:
+async def test_filters_pages_and_counts_agree(store: SqlItemStore) -> None:
     other = replace(SUBJECT, tool="list_files", transcript_id="run-2")
     await store.add_all([item("a"), item("b", subject=other)])
     await store.add_all([item("c", kind=FeedbackKind.TAG, rating=None, tag="odd")])
@@ -85,7 +85,7 @@ async def test_filters_pages_and_counts_agree(store: ItemStore) -> None:
     assert [one.feedback_item_id for one in await store.list(ItemFilter(), first[0].ordinal, 9)] == ["b"]
 
 
-async def test_a_withdrawal_is_kept_with_its_first_time_and_reason(store: ItemStore) -> None:
+async def test_a_withdrawal_is_kept_with_its_first_time_and_reason(store: SqlItemStore) -> None:
     await store.add(item("a"))
     first = await store.withdraw("a", "a slip")
     again = await store.withdraw("a", "another reason")
@@ -93,7 +93,7 @@ async def test_a_withdrawal_is_kept_with_its_first_time_and_reason(store: ItemSt
     assert await store.withdraw("b", "") is None
 
 
-async def test_uses_are_noted_once_and_found_by(store: ItemStore) -> None:
+async def test_uses_are_noted_once_and_found_by(store: SqlItemStore) -> None:
     await store.add_all([item("a"), item("b")])
     for _ in range(2):
         await store.mark_used(["a"], "mine@1")
@@ -102,13 +102,13 @@ async def test_uses_are_noted_once_and_found_by(store: ItemStore) -> None:
     assert [one.feedback_item_id for one in await store.list(ItemFilter(use=FeedbackUse.UNUSED), 99, 9)] == ["b"]
 
 
-async def test_items_of_a_file_are_stored_once(store: ItemStore) -> None:
+async def test_items_of_a_file_are_stored_once(store: SqlItemStore) -> None:
     assert [await store.add_all([item("a"), item("b")]) for _ in range(2)] == [2, 0]
     assert await store.known(["a", "c"]) == {"a"}
 
 
 async def test_an_item_that_a_file_has_twice_is_stored_once_and_the_one_that_it_replaces_is_withdrawn(
-    store: ItemStore,
+    store: SqlItemStore,
 ) -> None:
     await store.add(item("a"))
     second = item("b", replaces_feedback_item_id="a")
@@ -118,7 +118,7 @@ async def test_an_item_that_a_file_has_twice_is_stored_once_and_the_one_that_it_
     assert replaced is not None and replaced.withdraw_reason == "replaced"
 
 
-async def test_contradictions_and_agreement_are_found_by_the_database(store: ItemStore) -> None:
+async def test_contradictions_and_agreement_are_found_by_the_database(store: SqlItemStore) -> None:
     sides = [{**ANSWER, "content": text} for text in ("one", "two")]
     pair = {"kind": FeedbackKind.PREFERENCE, "rating": None}
     await store.add(item("a", **pair, content=Content((sides[0],), chosen=sides[0], rejected=sides[1])))
@@ -129,7 +129,7 @@ async def test_contradictions_and_agreement_are_found_by_the_database(store: Ite
     assert await store.agreement(ItemFilter()) == Agreement(num_only_judge_good=1)
 
 
-async def test_of_two_that_replace_one_item_at_once_the_second_is_told_and_not_stored(store: ItemStore) -> None:
+async def test_of_two_that_replace_one_item_at_once_the_second_is_told_and_not_stored(store: SqlItemStore) -> None:
     await store.add(item("first"))
     both = [replace(item(name), version=2, replaces_feedback_item_id="first") for name in ("ann", "bob")]
     outcomes = await asyncio.gather(*map(store.add, both), return_exceptions=True)

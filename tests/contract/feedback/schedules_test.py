@@ -22,8 +22,8 @@ from services.feedback.domain.schedules.scheduled_run import (
     ScheduledRunReport,
 )
 from services.feedback.jobs.schedule_clock import ScheduleClock
-from services.feedback.store.jobs import MIGRATIONS, LoopAnswers, LoopStore
-from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.store.jobs import MIGRATIONS, JobLoopStore, SqlLoopAnswers
+from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
 from tests.contract.conftest import OpenDatabase
 
 START = datetime(2026, 11, 29, 12, 0, tzinfo=UTC)
@@ -63,8 +63,8 @@ class Plant:
 
     def __post_init__(self) -> None:
         self.jobs = SqlJobStore(self.database)
-        self.schedules, self.runs = ScheduleStore(self.database), ScheduledRunStore(self.database)
-        self.loops = LoopStore(self.jobs, LoopAnswers(self.database))
+        self.schedules, self.runs = SqlScheduleStore(self.database), SqlScheduledRunStore(self.database)
+        self.loops = JobLoopStore(self.jobs, SqlLoopAnswers(self.database))
 
     def process(self, jobs: Any = None) -> ScheduleClock:
         """Return a clock as another process has it."""

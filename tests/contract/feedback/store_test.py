@@ -17,7 +17,7 @@ from services.feedback.domain.loop import LOOP_KIND, Inputs, job_result, job_sta
 from services.feedback.domain.rounds import STEP_EVENT, Rates, Round, Stop, StopReason
 from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.work import SuiteVersion
-from services.feedback.store.jobs import MIGRATIONS, LoopAnswers, LoopStore
+from services.feedback.store.jobs import MIGRATIONS, JobLoopStore, SqlLoopAnswers
 from tests.contract.conftest import OpenDatabase
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 from tests.unit.feedback.bench import MemoryAnswers
@@ -44,7 +44,7 @@ ROUNDS = (
 @dataclass
 class Stores:
     jobs: JobStore
-    loops: LoopStore
+    loops: JobLoopStore
 
     async def running(self, request_id: str = "") -> tuple[str, int]:
         """Create a loop that is being worked on, and return its id and epoch."""
@@ -58,11 +58,11 @@ class Stores:
 async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) -> AsyncIterator[Stores]:
     if request.param == "memory":
         memory = MemoryJobStore()
-        yield Stores(memory, LoopStore(memory, MemoryAnswers()))
+        yield Stores(memory, JobLoopStore(memory, MemoryAnswers()))
         return
     database = await open_database(request.param, MIGRATIONS)
     jobs = SqlJobStore(database)
-    yield Stores(jobs, LoopStore(jobs, LoopAnswers(database)))
+    yield Stores(jobs, JobLoopStore(jobs, SqlLoopAnswers(database)))
 
 
 async def test_a_loop_is_kept_with_all_that_was_asked_and_named(stores: Stores) -> None:

@@ -28,7 +28,7 @@ from services.feedback.domain.spec import LoopSpec
 from services.feedback.domain.spending import Spent
 from services.feedback.jobs.loop import LoopJob
 from services.feedback.jobs.steps import Services
-from services.feedback.store.jobs import LoopStore, ShipmentStore
+from services.feedback.store.jobs import JobLoopStore, JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.fakes.neighbours.jobs import FakeJobs
 from tests.fakes.neighbours.world import World
@@ -64,7 +64,7 @@ class MemoryAnswers(dict[tuple[str, int], DecisionChange]):
             del self[key]
 
 
-class MemoryLoopStore(LoopStore):
+class MemoryLoopStore(JobLoopStore):
     """Loops that end with the test; `jobs` is what a runner works on."""
 
     def __init__(self) -> None:
@@ -129,7 +129,7 @@ class Bench:
 
     @property
     def usecases(self) -> FeedbackUseCases:
-        return FeedbackUseCases(self.store, self.services.registry, ShipmentStore(self.store.jobs))
+        return FeedbackUseCases(self.store, self.services.registry, JobShipmentStore(self.store.jobs))
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

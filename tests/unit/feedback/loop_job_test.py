@@ -15,7 +15,7 @@ from services.feedback.convert.jobs import loop_to_proto
 from services.feedback.domain.loop import LOOP_KIND, job_state
 from services.feedback.domain.rounds import LAST_ROUND_STEPS, ROUND_STEPS, Rates, Round, Step, StopReason
 from services.feedback.domain.spec import Budget, LoopSpec
-from services.feedback.store.jobs import LoopStore
+from services.feedback.store.jobs import JobLoopStore
 from services.protocols.cases import case_from_document
 from services.protocols.suites.balance import category_of
 from tests.unit.feedback.bench import SPEC, Bench, set_up
@@ -311,7 +311,7 @@ async def test_a_loop_whose_stored_spec_names_every_default_is_found_again(bench
     stored = {**first.job.spec, "spec": json.loads(json.dumps(asdict(first.asked)))}
     assert stored != first.job.spec
     earlier = await bench.store.jobs.create(LOOP_KIND, "earlier", stored)
-    found = await LoopStore(bench.store.jobs, bench.store.answers).create("earlier", first.asked, first.inputs)
+    found = await JobLoopStore(bench.store.jobs, bench.store.answers).create("earlier", first.asked, first.inputs)
     assert found.loop_id == earlier.job_id
 
 

@@ -25,7 +25,7 @@ from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.item_spec import Preference
 from services.feedback.domain.work import Registration, SuiteVersion
 from services.feedback.jobs.items.dataset_build import DatasetBuildJob
-from services.feedback.store.jobs import BuildStore
+from services.feedback.store.jobs import JobBuildStore
 from services.feedback.usecases.dataset_builds import BuildUseCases
 from services.protocols.cases import Case
 from services.protocols.suites.dataset_row import DatasetRow
@@ -100,11 +100,11 @@ class BuildBench:
     def __init__(self, items: ItemBench) -> None:
         self.items, self.jobs, self.registry, self.rollouts = items, MemoryJobStore(), FakeRegistry(), FakeRollouts()
         self.job = DatasetBuildJob(items.store, self.registry, items.artifacts, self.rollouts)
-        self.usecases = BuildUseCases(BuildStore(self.jobs), self.registry, self.rollouts)
+        self.usecases = BuildUseCases(JobBuildStore(self.jobs), self.registry, self.rollouts)
 
     async def built(self, **spec: Any) -> DatasetBuild:
         asked = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml", **spec})
-        build = await BuildStore(self.jobs).create("", asked)
+        build = await JobBuildStore(self.jobs).create("", asked)
         runner = JobRunner(self.jobs, owner="bench", is_only_owner=True)
         runner.register(DATASET_BUILD_KIND, self.job.run)
         await runner.start()
@@ -293,7 +293,7 @@ async def test_a_build_that_is_killed_before_it_records_a_step_registers_one_ver
 ) -> None:
     await bench.items.corrected("run-1")
     asked = from_document(DatasetBuildSpec, {"dataset_id": "mine", "profile_id": "roo_xml"})
-    build = await BuildStore(bench.jobs).create("", asked)
+    build = await JobBuildStore(bench.jobs).create("", asked)
     killed = asyncio.Event()
 
     async def run(context: JobContext) -> Json:

@@ -29,7 +29,7 @@ from services.feedback.domain.item import (
 )
 from services.feedback.domain.item_spec import Preference
 from services.feedback.store import item_lines
-from services.feedback.store.items import ItemStore
+from services.feedback.store.items import SqlItemStore
 from services.feedback.usecases import items
 from services.protocols.cases import case_to_document
 from tests.unit.feedback_items.world import CASES, ItemBench, bench_in, chat, said, spec_of, thumbs
@@ -269,10 +269,10 @@ async def test_of_a_file_with_a_wrong_line_nothing_is_stored_and_the_line_is_nam
     assert await bench.store.count(ItemFilter()) == 0
 
 
-class Stuck(ItemStore):
+class Stuck(SqlItemStore):
     """A store that takes one batch, and then no more."""
 
-    def __init__(self, store: ItemStore) -> None:
+    def __init__(self, store: SqlItemStore) -> None:
         self.num_batches, self.is_stuck, self._store = 0, asyncio.Event(), store
 
     async def known(self, feedback_item_ids: Collection[str]) -> set[str]:

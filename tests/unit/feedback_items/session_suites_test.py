@@ -15,7 +15,7 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFoun
 from services.feedback.domain.item import ChatMessage, ItemFilter
 from services.feedback.domain.item_spec import Chat, SessionSuiteSpec, SessionTurn
 from services.feedback.domain.work import Registration, SuiteVersion
-from services.feedback.store.chats import ChatStore
+from services.feedback.store.chats import SqlChatStore
 from services.feedback.usecases.sessions import SessionSuiteUseCases
 from services.protocols.cases import Case, case_from_document
 from services.protocols.profile import get_profile
@@ -86,7 +86,7 @@ class Bench:
 
     def __init__(self, items: ItemBench) -> None:
         self.items, self.registry = items, FakeRegistry(items.artifacts)
-        self.store: ChatStore = items.chats._store  # type: ignore[assignment]
+        self.store: SqlChatStore = items.chats._store  # type: ignore[assignment]
         registry: Any = self.registry
         self.usecases = SessionSuiteUseCases(self.store, items.usecases, items.artifacts, registry)
 

@@ -26,10 +26,10 @@ from services.feedback.domain.item import (
 )
 from services.feedback.domain.item_spec import FEEDBACK_IMPORT_KIND, Chat, FeedbackImport, ItemSpec
 from services.feedback.jobs.items.feedback_import import FeedbackImportJob
-from services.feedback.store.chats import ChatStore
+from services.feedback.store.chats import SqlChatStore
 from services.feedback.store.item_lines import item_lines
-from services.feedback.store.items import ItemStore
-from services.feedback.store.jobs import MIGRATIONS, ImportStore
+from services.feedback.store.items import SqlItemStore
+from services.feedback.store.jobs import MIGRATIONS, JobImportStore
 from services.feedback.usecases.chats import ChatUseCases
 from services.feedback.usecases.items import ItemUseCases
 from services.feedback.usecases.subjects import Subjects
@@ -123,11 +123,11 @@ class ItemBench:
     """The use cases over SQLite and a world in memory."""
 
     def __init__(self, database: Database, artifacts: ArtifactStore, world: FakeWorld | None = None) -> None:
-        self.world, self.store, self.artifacts = world or FakeWorld(), ItemStore(database), artifacts
-        self.chats = ChatUseCases(ChatStore(database))
-        subjects = Subjects(ChatStore(database), self.world, self.world, self.world)
+        self.world, self.store, self.artifacts = world or FakeWorld(), SqlItemStore(database), artifacts
+        self.chats = ChatUseCases(SqlChatStore(database))
+        subjects = Subjects(SqlChatStore(database), self.world, self.world, self.world)
         self.jobs = MemoryJobStore()
-        self.imports = ImportStore(self.jobs)
+        self.imports = JobImportStore(self.jobs)
         self.usecases = ItemUseCases(self.store, subjects, partial(item_lines, artifacts), self.imports)
 
     async def corrected(self, transcript_id: str, request_id: str = "", **more: Any) -> Item:
@@ -143,7 +143,7 @@ class ItemBench:
         return [item async for batch in self.usecases.checked(await self.kept(content)) for item in batch]
 
     @asynccontextmanager
-    async def at_work(self, store: ItemStore | None = None) -> AsyncIterator[None]:
+    async def at_work(self, store: SqlItemStore | None = None) -> AsyncIterator[None]:
         """Do imports meanwhile; what is at work at the end is left as by a process that dies."""
         runner = JobRunner(self.jobs, owner="bench", is_only_owner=True)
         job = FeedbackImportJob(store or self.store, self.usecases, self.artifacts)

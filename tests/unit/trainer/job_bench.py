@@ -26,7 +26,7 @@ from services.trainer.jobs.stored_checkpoints import StoredCheckpoints
 from services.trainer.jobs.training_job import TrainingJobWork, TrainingLimits
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.manifest import ADAPTER, MODEL, OPTIMIZER, POSITION, LocalCheckpoints, place_for, write_manifest
-from services.trainer.store.sql import MIGRATIONS, TrainingStore
+from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
 from tests.fakes.databases import new_database
@@ -126,7 +126,7 @@ class Bench:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.database = database = database or new_database(MIGRATIONS)
-        self.jobs, self.store = SqlJobStore(database), TrainingStore(database)
+        self.jobs, self.store = SqlJobStore(database), SqlTrainingStore(database)
         self.backend = ScriptedBackend()
         self.registry = OneRegistry(self._inputs())
         self.live_attempts = LiveAttempts()

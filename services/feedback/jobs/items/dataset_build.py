@@ -24,8 +24,8 @@ from services.feedback.domain.dataset_build import BuildState, DatasetBuildPhase
 from services.feedback.domain.item import ItemFilter
 from services.feedback.domain.work import Registration
 from services.feedback.jobs.waiting import uninterrupted
-from services.feedback.ports import Registry, RolloutSource
-from services.feedback.store.items import ItemStore
+from services.feedback.ports.neighbours import Registry, RolloutSource
+from services.feedback.ports.stores import ItemStore
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 

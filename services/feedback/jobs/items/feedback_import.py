@@ -13,7 +13,7 @@ from services.chassis.jobs import JobContext, Json
 from services.chassis.waiting import patiently
 from services.feedback.domain.item import Item
 from services.feedback.domain.item_spec import CheckedFile, FeedbackImport, FeedbackImportPhase, import_of
-from services.feedback.store.items import ItemStore
+from services.feedback.ports.stores import ItemStore
 from services.feedback.usecases.items import ItemUseCases
 
 _ITEMS = TypeAdapter(list[Item])

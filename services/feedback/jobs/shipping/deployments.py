@@ -12,7 +12,7 @@ from services.feedback.domain.work import DeploymentTest, DeploymentToTest, Test
 from services.feedback.jobs.loop import cancel_work
 from services.feedback.jobs.shipping.services import ShippingServices
 from services.feedback.jobs.waiting import until_ended
-from services.feedback.ports import Deployments
+from services.feedback.ports.neighbours import Deployments
 
 _LOOK_SECONDS = 2.0
 _log = structlog.get_logger()

@@ -7,7 +7,16 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from services.feedback.ports import Evaluator, Exports, Forms, Publications, Registry, TestRunner, Trainer, Verdicts
+from services.feedback.ports.neighbours import (
+    Evaluator,
+    Exports,
+    Forms,
+    Publications,
+    Registry,
+    TestRunner,
+    Trainer,
+    Verdicts,
+)
 
 One = TypeVar("One")
 Other = TypeVar("Other")

@@ -12,7 +12,7 @@ from services.feedback.jobs.loop import cancel_work
 from services.feedback.jobs.shipping.gate import GateSteps
 from services.feedback.jobs.shipping.record import ShipmentRecord
 from services.feedback.jobs.shipping.services import ShippingServices
-from services.feedback.ports import Work
+from services.feedback.ports.neighbours import Work
 
 _NEXT_STEPS = {
     GateStep.PROMPTS: "Mend what its class names in the form, or train with the prompts that it makes; nothing was "

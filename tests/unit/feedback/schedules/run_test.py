@@ -34,7 +34,7 @@ from services.feedback.domain.work import WorkState, seconds_of_test
 from services.feedback.jobs.schedule_clock import ScheduleClock
 from services.feedback.jobs.scheduled_run import ScheduledRunJob
 from services.feedback.store.jobs import MIGRATIONS
-from services.feedback.store.schedules import ScheduledRunJobs, ScheduledRunStore, ScheduleStore
+from services.feedback.store.schedules import ScheduledRunJobs, SqlScheduledRunStore, SqlScheduleStore
 from services.feedback.usecases.schedules import ScheduleParts, ScheduleUseCases
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.feedback.bench import Bench, set_up
@@ -64,7 +64,7 @@ class Watch:
     rates: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.schedules, self.runs = ScheduleStore(self.database), ScheduledRunStore(self.database)
+        self.schedules, self.runs = SqlScheduleStore(self.database), SqlScheduledRunStore(self.database)
         self.jobs, loops = ScheduledRunJobs(self.bench.store.jobs), self.bench.store
         self.parts = ScheduleParts(self.schedules, self.runs, self.jobs, loops, self.bench.services.registry)
         self.usecases = ScheduleUseCases(self.parts, self.bench.usecases, lambda: self.now)

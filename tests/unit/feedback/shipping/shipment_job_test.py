@@ -22,7 +22,7 @@ from services.feedback.domain.work import WorkState
 from services.feedback.jobs.shipping.record import ShipmentRecord
 from services.feedback.jobs.shipping.shipment import ShipmentJob
 from services.feedback.servicer import FeedbackServicer
-from services.feedback.store.jobs import LoopStore, ShipmentStore
+from services.feedback.store.jobs import JobLoopStore, JobShipmentStore
 from services.feedback.usecases.jobs import FeedbackUseCases
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
@@ -42,9 +42,9 @@ class Bench:
 
     def __init__(self, fault: str = "", world: ShippingWorld | None = None) -> None:
         self.world, self.jobs = world or ShippingWorld(fault), MemoryJobStore()
-        self.store = ShipmentStore(self.jobs)
+        self.store = JobShipmentStore(self.jobs)
         registry: Any = self.world.registry
-        self.usecases = FeedbackUseCases(LoopStore(self.jobs, MemoryAnswers()), registry, self.store)
+        self.usecases = FeedbackUseCases(JobLoopStore(self.jobs, MemoryAnswers()), registry, self.store)
 
     @asynccontextmanager
     async def at_work(self) -> AsyncIterator[None]:

@@ -13,7 +13,7 @@ from services.chassis.telemetry import Telemetry
 from services.trainer.domain.attempt import AttemptReport, CurvePoint
 from services.trainer.live_attempts import LiveAttempts
 from services.trainer.servicer import CheckpointRpcs
-from services.trainer.store.sql import MIGRATIONS, TrainingStore
+from services.trainer.store.sql import MIGRATIONS, SqlTrainingStore
 from services.trainer.telemetry import TrainerTelemetry
 from services.trainer.usecases import TrainingUseCases
 from tests.fakes.databases import new_database
@@ -26,7 +26,7 @@ async def forget(_job: object) -> None:
 
 def test_a_long_report_is_stored_and_listed() -> None:
     database = new_database(MIGRATIONS)
-    jobs, store = SqlJobStore(database), TrainingStore(database)
+    jobs, store = SqlJobStore(database), SqlTrainingStore(database)
     inputs: Any = SimpleNamespace(checkpoints=None)
     rpcs = CheckpointRpcs()
     rpcs.usecases = TrainingUseCases(

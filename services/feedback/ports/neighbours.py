@@ -1,4 +1,4 @@
-"""What feedback needs from outside and has in more than one form: its neighbours, and what tests put in their place."""
+"""What feedback needs of its neighbours."""
 
 from __future__ import annotations
 
