@@ -4,7 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from drillyard.job.v1.job_pb2 import Job
+from drillyard.test_runner.v1.test_run_pb2 import TestRun
 
 from services.chassis.channel import open_channel
 from services.chassis.errors import Unavailable
@@ -63,7 +63,8 @@ async def test_a_clock_that_was_set_while_a_job_worked_changes_nothing_of_what_i
         run_id = await runner.start("loop/0/test", ORDER)
         async for _ in runner.watch(run_id):
             pass
-        job = await runner._job(run_id)
+        run = await runner._get(run_id)
+        job = run.job
         measured = job.worked_seconds
         # A job of a release that did not measure it has its clock times alone.
         for is_measured, hours, seconds in (
@@ -78,9 +79,9 @@ async def test_a_clock_that_was_set_while_a_job_worked_changes_nothing_of_what_i
             job.end_time.FromSeconds(job.start_time.seconds + 3600 * hours)
             job.end_time.nanos = job.start_time.nanos
 
-            async def answer(_work_id: str, job: Job = job) -> Job:
-                return job
+            async def answer(_work_id: str) -> TestRun:
+                return run
 
-            monkeypatch.setattr(runner, "_job", answer)
+            monkeypatch.setattr(runner, "_get", answer)
             assert (await runner.state(run_id)).seconds == seconds
         assert measured > 0
