@@ -28,11 +28,7 @@ async def wire(app: Application, settings: EvaluatorSettings) -> None:
     models = GenerationClient(test_runner, timeout_seconds=settings.grader_timeout_seconds)
     suites = RegistryClient(registry)
     job = EvaluationJob(
-        store=store,
-        runs=runs,
-        suites=suites,
-        models=models,
-        telemetry=EvaluatorTelemetry(app.telemetry),
+        store=store, runs=runs, suites=suites, models=models, telemetry=EvaluatorTelemetry(app.telemetry)
     )
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
     # Each run brings one along.

@@ -156,10 +156,7 @@ def _in_4bit(device: str, dtype: torch.dtype) -> dict[str, Any]:
     if find_spec("bitsandbytes") is None:
         raise NoSuchDevice("bitsandbytes is not installed.", "Install drillyard with the extra cuda.")
     settings = BitsAndBytesConfig(
-        load_in_4bit=True,
-        bnb_4bit_quant_type="nf4",
-        bnb_4bit_use_double_quant=True,
-        bnb_4bit_compute_dtype=dtype,
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
     )
     return {"quantization_config": settings, "device_map": {"": device}}
 

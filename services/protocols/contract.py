@@ -12,12 +12,12 @@ from types import MappingProxyType
 from typing import NotRequired, Protocol, TypedDict
 
 from services.protocols.cases import Case
-from services.protocols.material import Catalogue, Split, StockName
+from services.protocols.material.catalogue import Catalogue
+from services.protocols.material.draw import Split, StockName
 from services.protocols.material.scenario import Scenario
 from services.protocols.session import Client, Session, judge_after_history
 from services.protocols.session.client import Tool
-from services.protocols.suites import Suite
-from services.protocols.suites.stored import stored_suites
+from services.protocols.suites.suite import Suite, stored_suites
 from services.protocols.turn import Answer, ClientState, FinishReason, Message, TurnOutcome, with_answer
 from services.protocols.verdict import Verdict
 

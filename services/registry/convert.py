@@ -7,7 +7,7 @@ from drillyard.registry.v1 import artifact_pb2, import_pb2, test_suite_pb2
 from services.chassis.artifacts import Artifact
 from services.chassis.errors import InvalidArgument
 from services.chassis.wire import from_message, to_message
-from services.protocols.suites import provenance_from_document
+from services.protocols.suites.suite import provenance_from_document
 from services.registry.domain.jsonl import told_fault
 from services.registry.domain.model_import import Import, ImportSource, SourceKind
 from services.registry.domain.suite_source import Conversion, Reading

@@ -16,28 +16,29 @@ from services.chassis.waiting import patiently
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
 from services.test_runner.backends.llama_server.backend import LlamaServerBackend
+from services.test_runner.backends.model_pool import WorkerLimits
 from services.test_runner.backends.openai_endpoint.backend import NUM_PLACES, OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
-from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
+from services.test_runner.backends.transformers_worker import TransformersWorkerBackend
 from services.test_runner.backends.worker_process import WorkerTimeouts
 from services.test_runner.clients.registry import RegistryClient
-from services.test_runner.domain import Form
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.domain.test_run import Form
 from services.test_runner.jobs.invitations import Sharing
 from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.ports import (
+from services.test_runner.ports.diagnosis import Doctor
+from services.test_runner.ports.generation import (
     AnswerScorer,
     GenerationBackend,
     GenerationEvent,
     Prompt,
     PromptRenderer,
     Rendered,
-    ResolvedModel,
     Workload,
 )
-from services.test_runner.ports.diagnosis import Doctor
+from services.test_runner.ports.registry import ResolvedModel
 from services.test_runner.servicer import SERVICE_NAME, TestRunnerServicer
 from services.test_runner.settings import TestRunnerSettings
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore

@@ -7,21 +7,12 @@ from drillyard.test_runner.v1 import diagnosis_pb2, provenance_pb2, score_pb2, t
 from services.chassis.jobs.convert import job_to_proto
 from services.chassis.wire import from_message, to_message
 from services.lm.doctor.diagnosis import Diagnosis
-from services.test_runner.domain import (
-    AnswerTurn,
-    Endpoint,
-    Environment,
-    FinishReason,
-    Message,
-    RunInputs,
-    TestRunSpec,
-    TokenLogProb,
-    ToolCall,
-    Transcript,
-)
-from services.test_runner.domain.generation import parse_tools
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.generation import TokenLogProb, parse_tools
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore, ScoringOrder
-from services.test_runner.ports import Answer, Delta
+from services.test_runner.domain.test_run import Environment, RunInputs, TestRunSpec
+from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
+from services.test_runner.ports.generation import Answer, Delta
 from services.test_runner.usecases.rendering import RenderedPrompt
 from services.test_runner.usecases.test_run import TestRun
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.protocols import turn as protocol
 from services.protocols.profile import Profile, UnknownProfile, get_profile
-from services.test_runner.domain import Form, RunInputs, RunRecord, TestRunSpec, ToolCall
-from services.test_runner.ports import Registry
+from services.test_runner.domain.test_run import Form, RunInputs, RunRecord, TestRunSpec
+from services.test_runner.domain.transcript import ToolCall
+from services.test_runner.ports.registry import Registry
 
 
 async def resolve_inputs(

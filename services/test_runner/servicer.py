@@ -22,9 +22,8 @@ from services.test_runner.convert import (
     test_run_to_proto,
     transcript_to_proto,
 )
-from services.test_runner.domain import GenerationOrder
 from services.test_runner.domain.diagnosis import DiagnosisSpec
-from services.test_runner.domain.generation import parse_tools
+from services.test_runner.domain.generation import GenerationOrder, parse_tools
 from services.test_runner.usecases.comparison import ComparisonUseCases
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 from services.test_runner.usecases.generation import GenerationUseCases

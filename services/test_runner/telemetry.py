@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from services.chassis.telemetry import Telemetry
-from services.test_runner.domain import FinishReason, Transcript, TryOutcome
+from services.test_runner.domain.endpoint import TryOutcome
+from services.test_runner.domain.transcript import FinishReason, Transcript
 
 _LOAD_BUCKETS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 

@@ -10,7 +10,7 @@ import pytest
 from services.chassis.artifacts import Artifact
 from services.chassis.database import Database
 from services.chassis.errors import AlreadyExists, InvalidArgument, Unavailable
-from services.protocols.suites import Provenance
+from services.protocols.suites.suite import Provenance
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.dataset import DatasetVersionDraft
 from services.registry.domain.identifiers import VersionRef

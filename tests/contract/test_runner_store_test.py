@@ -11,20 +11,9 @@ import pytest
 from services.chassis.database import Database
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobState, JobStore, SqlJobStore, append_events, fence
-from services.test_runner.domain import (
-    SHARE_KIND,
-    AnswerTurn,
-    Artifact,
-    Environment,
-    FinishReason,
-    Hold,
-    Message,
-    RunInputs,
-    RunRecord,
-    ToolCall,
-    Transcript,
-)
-from services.test_runner.ports import RunStore
+from services.test_runner.domain.test_run import SHARE_KIND, Artifact, Environment, Hold, RunInputs, RunRecord
+from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
+from services.test_runner.ports.store import RunStore
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from tests.contract.conftest import OpenDatabase
 

@@ -20,7 +20,7 @@ from services.lm.conversion.header import read_header
 from services.lm.errors import LmError
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile, profile_ids
-from services.protocols.suites import Suite
+from services.protocols.suites.suite import Suite
 from services.registry.domain.jsonl import LineError, read_lines, scan_lines
 from services.registry.domain.suite_source import AS_THEY_ARE, read_cases
 from services.registry.importers.rows.__main__ import main as convert_rows

@@ -19,7 +19,7 @@ from services.feedback.domain.item_spec import FeedbackImportPhase
 from services.feedback.domain.rounds import ENDED, Step
 from services.registry.domain.dataset import DatasetImportPhase
 from services.registry.domain.model_import import ImportPhase
-from services.test_runner.domain import TestRunPhase
+from services.test_runner.domain.test_run import TestRunPhase
 from services.trainer.domain.attempt import TrainingJobPhase
 from ui.shared.words import phase_text
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from services.chassis.wire import from_document
-from services.test_runner.domain import Endpoint, Sampling, TestRunSpec
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.generation import Sampling
+from services.test_runner.domain.test_run import TestRunSpec
 
 
 def sampling(**values: Any) -> Sampling:

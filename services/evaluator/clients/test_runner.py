@@ -72,10 +72,7 @@ class TestRunnerClient:
             return aiter(self._stub.WatchTestRun(request))
 
         async for response in follow(
-            watch,
-            lambda response: response.event.sequence,
-            after_sequence=after_event,
-            peer="the test runner",
+            watch, lambda response: response.event.sequence, after_sequence=after_event, peer="the test runner"
         ):
             yield response.event.sequence
 
@@ -86,9 +83,7 @@ class TestRunnerClient:
             NotFound: One of them does not exist.
         """
         request = comparison_pb2.CompareTestRunsRequest(
-            before_test_run_id=before_test_run_id,
-            after_test_run_id=after_test_run_id,
-            max_differences=_NUM_DIFFERENCES,
+            before_test_run_id=before_test_run_id, after_test_run_id=after_test_run_id, max_differences=_NUM_DIFFERENCES
         )
         found = await self._stub.CompareTestRuns(request, timeout=_COMPARE_SECONDS)
         return RunDifference(

@@ -17,14 +17,7 @@ from dataclasses import dataclass
 
 from services.evaluator.comparison.refusal import different_settings, refuse_other_cases
 from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.parity import (
-    GuiltyStep,
-    Outcome,
-    OutcomePair,
-    Parity,
-    ParityDifference,
-    RunDifference,
-)
+from services.evaluator.domain.parity import GuiltyStep, Outcome, OutcomePair, Parity, ParityDifference, RunDifference
 from services.evaluator.domain.run import Provenance
 from services.evaluator.metrics.intervals import clustered_interval, copied_interval
 

@@ -118,10 +118,7 @@ def _matrix(before: Sequence[Failing] | None, after: Sequence[Failing]) -> _Rows
         by_cause[cause] += count
     causes = tuple(sorted(by_cause, key=lambda cause: (-by_cause[cause], cause)))
     rows = tuple(
-        (
-            tool,
-            tuple((old[tool, cause] if before is not None else None, new[tool, cause]) for cause in causes),
-        )
+        (tool, tuple((old[tool, cause] if before is not None else None, new[tool, cause]) for cause in causes))
         for tool in sorted({tool for tool, _ in [*old, *new]})
     )
     return _Rows(causes, rows)

@@ -6,15 +6,7 @@ from dataclasses import replace
 from math import comb
 
 from services.evaluator.domain.evaluation import EvaluationRecord
-from services.evaluator.domain.metrics import (
-    LayerRate,
-    Metrics,
-    Quantiles,
-    Rates,
-    Recovery,
-    RepeatRate,
-    Usage,
-)
+from services.evaluator.domain.metrics import LayerRate, Metrics, Quantiles, Rates, Recovery, RepeatRate, Usage
 from services.evaluator.domain.tallies import CaseTally, LayerTotal, Totals
 from services.evaluator.domain.verdict import VerdictFilter
 from services.evaluator.metrics.advice import advise

@@ -124,7 +124,5 @@ def _check_grader(grader: ModelGrader) -> None:
         )
     if len(grader.rubric) > _MAX_RUBRIC_CHARACTERS:
         raise InvalidArgument(
-            "The rubric is too long.",
-            f"Send at most {_MAX_RUBRIC_CHARACTERS} characters.",
-            field="model_grader.rubric",
+            "The rubric is too long.", f"Send at most {_MAX_RUBRIC_CHARACTERS} characters.", field="model_grader.rubric"
         )

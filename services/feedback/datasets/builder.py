@@ -14,7 +14,7 @@ from services.feedback.datasets.examples import examples_of
 from services.feedback.datasets.plan import NO_CAUSE, Result, Share, apportion_cells, plan
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_to_document
-from services.protocols.material import Split
+from services.protocols.material.draw import Split
 from services.protocols.profile import Profile
 from services.protocols.suites.balance import category_of
 from services.protocols.suites.dataset_row import DatasetRow

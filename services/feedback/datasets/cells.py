@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from services.protocols.cases import Case
-from services.protocols.material import SINGLE_CALL
+from services.protocols.material.catalogue import SINGLE_CALL
 from services.protocols.profile import Profile
 from services.protocols.suites.balance import category_of
 

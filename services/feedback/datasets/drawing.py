@@ -11,7 +11,8 @@ from itertools import islice
 from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.cells import Cell
 from services.protocols.cases import Case
-from services.protocols.material import SINGLE_CALL, Split
+from services.protocols.material.catalogue import SINGLE_CALL
+from services.protocols.material.draw import Split
 from services.protocols.profile import Profile
 from services.protocols.suites.overlap import Contents
 

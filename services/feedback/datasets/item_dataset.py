@@ -17,7 +17,7 @@ from services.feedback.datasets.plan import NO_CAUSE, apportion_cells
 from services.feedback.domain.dataset_build import DatasetBuildSpec, DatasetForm, LeftOut
 from services.feedback.domain.item import Item, digest_of
 from services.protocols.cases import Case, case_to_document
-from services.protocols.material import SINGLE_CALL
+from services.protocols.material.catalogue import SINGLE_CALL
 from services.protocols.profile import Profile
 from services.protocols.session import SessionOver
 from services.protocols.suites.balance import category_of

@@ -20,7 +20,7 @@ from services.feedback.jobs.trials import RunIds, Trial, Trials
 from services.feedback.jobs.waiting import uninterrupted, until_ended
 from services.feedback.ports.neighbours import Evaluator, Exports, Registry, TestRunner, Trainer
 from services.protocols.profile import get_profile
-from services.protocols.suites import suite_text
+from services.protocols.suites.suite import suite_text
 
 _JSONL = "application/jsonl"
 _DRAWN_TEMPERATURE = 1.0

@@ -17,7 +17,7 @@ from services.feedback.ports.neighbours import Registry
 from services.feedback.ports.stores import ChatStore
 from services.feedback.usecases.items import ItemUseCases
 from services.protocols.cases import Case, CaseError, Scoring
-from services.protocols.suites import suite_text
+from services.protocols.suites.suite import suite_text
 
 _JSONL = "application/jsonl"
 _BATCH = 20

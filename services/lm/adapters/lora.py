@@ -92,10 +92,7 @@ def is_decomposed(config: LoraConfig) -> bool:
 
 
 def attach(
-    model: PreTrainedModel,
-    config: LoraConfig,
-    folder: Path,
-    weight_of: Callable[[str], Tensor | None] | None = None,
+    model: PreTrainedModel, config: LoraConfig, folder: Path, weight_of: Callable[[str], Tensor | None] | None = None
 ) -> tuple[PeftModel, dict[str, Tensor]]:
     """The model with the layers of the adapter in `folder`, and the tensors that they get, by PEFT's names.
 

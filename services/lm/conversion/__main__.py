@@ -113,11 +113,7 @@ _COMMANDS: Final = {
     "size": (_size, ("file",), "tell from a GGUF file's header, whatever comes after it, what its numbers will take"),
     "gguf": (_convert, ("file", "out"), "convert a GGUF file to a folder of safetensors"),
     "merge": (_merge, ("base", "adapter", "out", _NUMBER_TYPE), "merge a LoRA adapter into its base model"),
-    "export-gguf": (
-        _export_gguf,
-        ("folder", "out", _NUMBER_TYPE, _LICENCE, "--adapter"),
-        "write model.gguf",
-    ),
+    "export-gguf": (_export_gguf, ("folder", "out", _NUMBER_TYPE, _LICENCE, "--adapter"), "write model.gguf"),
     "export-gguf-adapter": (_export_gguf_adapter, ("base", "adapter", "out", _LICENCE), "write a LoRA's adapter.gguf"),
 }
 

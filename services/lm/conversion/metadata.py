@@ -26,10 +26,7 @@ _MATRIX: Final = (
     "Import the model's own file.",
 )
 _ENCODER: Final = ("It is a model that gives embeddings and writes no text.", OTHER_MODEL)
-_DRAFT: Final = (
-    "It is a draft head, which only guesses for another model.",
-    "Import the model that it was made for.",
-)
+_DRAFT: Final = ("It is a draft head, which only guesses for another model.", "Import the model that it was made for.")
 _DIFFUSION: Final = ("It is a diffusion model, which does not write token after token.", OTHER_MODEL)
 _CONTROL: Final = ("It holds a control vector, not a model.", "Import the model that it was made for.")
 _TYPES: Final = {"adapter": _ADAPTER, "mmproj": _PROJECTOR, "imatrix": _MATRIX}

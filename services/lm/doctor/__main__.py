@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from services.lm.doctor.diagnosis import MAX_REQUEST_BYTES, Diagnosis, request_from_json, to_json
-from services.lm.doctor.findings import finding
+from services.lm.doctor.subject import finding
 from services.lm.errors import LimitExceeded, LmError
 from services.lm.process import bounded_template
 

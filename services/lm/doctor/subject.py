@@ -1,17 +1,65 @@
 """The model that is examined: its tokenizer, its settings, and what its template makes of messages."""
 
+import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from string import Template
+from typing import Any, Final
 
 from transformers import PreTrainedTokenizerBase
 
 from services.lm.chat import encode_behind, encode_text, render
-from services.lm.doctor.diagnosis import Conversation, Message, Request, Tool
+from services.lm.doctor.diagnosis import Conversation, Finding, Message, Request, Severity, Tool
 from services.lm.errors import InvalidChat
 from services.lm.folders import CONTEXT_KEYS, read_json
 from services.lm.folders.tokenizer import load_tokenizer
+
+TABLE: Final[dict[str, dict[str, Any]]] = tomllib.loads(
+    Path(__file__).with_name("findings.toml").read_text(encoding="utf-8")
+)
+
+
+def finding(code: str, evidence: str = "", *, severity: Severity | None = None, **values: object) -> Finding:
+    """The finding with its names filled in; `severity` where it depends on more than the code."""
+    row = TABLE[code]
+    problem, fix = (Template(row[name]).substitute(values) for name in ("problem", "fix"))
+    return Finding(code, severity or row["severity"], problem, fix, evidence)
+
+
+Turn = dict[str, Any]
+
+SYSTEM: Final[Turn] = {"role": "system", "content": "Kappa seven."}
+USER: Final[Turn] = {"role": "user", "content": "Lima eight?"}
+ANSWER: Final[Turn] = {"role": "assistant", "content": "Mike nine."}
+NEXT: Final[Turn] = {"role": "user", "content": "November ten?"}
+ARGUMENTS: Final = {"quokka_id": "Oscar 11", "amount": 12}
+FUNCTION_NAME: Final = "fetch_quokka"
+FUNCTION: Final = {
+    "type": "function",
+    "function": {
+        "name": FUNCTION_NAME,
+        "description": "Fetches quokkas.",
+        "parameters": {
+            "type": "object",
+            "properties": {"quokka_id": {"type": "string"}, "amount": {"type": "integer"}},
+            "required": ["quokka_id"],
+        },
+    },
+}
+RESULT: Final[Turn] = {"role": "tool", "tool_call_id": "call00001", "content": "Papa thirteen."}
+OTHER_RESULT: Final[Turn] = {"role": "tool", "tool_call_id": "call00002", "content": "Quebec fourteen."}
+TEXT_BESIDE_CALL: Final = "Romeo fifteen."
+
+
+def calling(*call_ids: str, text: str = "") -> Turn:
+    """Return an answer that calls the function, once per id."""
+    function = {"name": FUNCTION_NAME, "arguments": '{"quokka_id": "Oscar 11", "amount": 12}'}
+    calls = [{"id": call_id, "type": "function", "function": function} for call_id in call_ids]
+    return {"role": "assistant", "content": text, "tool_calls": calls}
+
+
+CALL: Final = calling("call00001")
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,14 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from services.lm.generation.attention import PromptReader, TokenWriter
-from services.lm.generation.cache import SequenceCache
+from services.lm.generation.attention import PromptReader, SequenceCache, TokenWriter
 from services.lm.generation.constraint import Constraint, held_to
 from services.lm.generation.forward import Forward
 from services.lm.generation.requests import GenerationRequest, GenerationResult, Piece, ResultOptions, TokenScores
 from services.lm.generation.sampling import choose
 from services.lm.generation.scores import drawn_log_probs, score
 from services.lm.generation.segments import Chain, Reader
-from services.lm.generation.sequence import SequenceState
-from services.lm.generation.speculation import Lookup, draft_length, run_ends
+from services.lm.generation.sequence import Lookup, SequenceState, draft_length, run_ends
 from services.lm.loading import LoadedModel
 from services.lm.worker_protocol import Sampling
 

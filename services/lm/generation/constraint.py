@@ -23,11 +23,7 @@ if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
 
 # Free white space lets a weak model write nothing else.
-_OPTIONS: Final[JsonCompileOptions] = {
-    "whitespace_flexible": False,
-    "item_separator": ", ",
-    "key_separator": ": ",
-}
+_OPTIONS: Final[JsonCompileOptions] = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 # Beyond this the grammar's numbers are rounded.
 _MAX_INTEGER: Final = 2**53
 # Reading the grammar takes a state for each remainder, which none of its limits counts: seconds for a hundred thousand.

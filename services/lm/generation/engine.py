@@ -13,8 +13,8 @@ import torch
 from services.lm.decoder.whole import why_whole
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import lanes
+from services.lm.generation.attention import SequenceCache
 from services.lm.generation.batch import Batch, CallSettings, Task
-from services.lm.generation.cache import SequenceCache
 from services.lm.generation.constraint import Constraints
 from services.lm.generation.forward import Forward, forward_of
 from services.lm.generation.grouping import by_length, common_length, deeper_ends, group_prompts, turn_ends
@@ -115,12 +115,7 @@ class Engine:
         }
 
     def _answer(
-        self,
-        forward: Forward,
-        call: CallSettings,
-        requests: list[GenerationRequest],
-        max_batch: int,
-        on_step: OnStep,
+        self, forward: Forward, call: CallSettings, requests: list[GenerationRequest], max_batch: int, on_step: OnStep
     ) -> Iterator[GenerationResult]:
         before = 0
         left = len(requests)
@@ -181,15 +176,7 @@ class Engine:
         reader = Reader(forward, self._segments, plan.num_threads, plan.num_lanes // len(tasks_by_lane))
         slots = num_slots // len(tasks_by_lane)
         makers = [
-            partial(
-                Batch,
-                forward,
-                call,
-                reader=reader,
-                shared=shared,
-                waiting=lane,
-                num_slots=min(slots, len(lane)),
-            )
+            partial(Batch, forward, call, reader=reader, shared=shared, waiting=lane, num_slots=min(slots, len(lane)))
             for lane in tasks_by_lane
         ]
         return lanes.run(makers, plan.num_threads)

@@ -9,8 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from services.lm.chat import marks_beginnings
-from services.lm.generation.attention import SegmentReader
-from services.lm.generation.cache import Prefix
+from services.lm.generation.attention import Prefix, SegmentReader
 from services.lm.generation.forward import Forward
 from services.lm.generation.requests import TokenScores
 from services.lm.worker_protocol import Sampling

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from services.lm.decoder.model import Passage
-from services.lm.generation.attention import SegmentReader
-from services.lm.generation.cache import Prefix
+from services.lm.generation.attention import Prefix, SegmentReader
 from services.lm.generation.forward import Forward
 
 _MAX_TOKENS_BEFORE: Final = 4096

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.protocols.cases.scoring import Scoring
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.turn import Answer, Effect, McpServer
 
 

@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.judging.call_checks import CheckedCall
 from services.protocols.openai_tools.comparison import plain_arguments
 from services.protocols.openai_tools.effects import DONE, Answered, take_effect

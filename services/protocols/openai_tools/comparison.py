@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from services.protocols.cases import Choice, Expected
 from services.protocols.cases.difference import difference_sentence
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.judging.call_checks import CheckedCall, Compare
 from services.protocols.judging.layers import Flaw
 from services.protocols.openai_tools.schemas import Schema, default_of
@@ -56,9 +56,7 @@ def allowed_arguments(due: Sequence[Expected], name: str, arguments: Arguments) 
         for choice in expected.choices
         if expected.tool == name and choice.argument in arguments
         if _is_right(
-            arguments[choice.argument],
-            [expected.arguments.get(choice.argument, _NOTHING), *choice.values],
-            choice,
+            arguments[choice.argument], [expected.arguments.get(choice.argument, _NOTHING), *choice.values], choice
         )
     }
 

@@ -4,7 +4,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 from services.protocols.cases import Case, Effect, Expected
-from services.protocols.judging.absence import judge_absence, judge_silence
 from services.protocols.judging.call_checks import (
     CalledAnswer,
     CheckedCall,
@@ -22,6 +21,8 @@ from services.protocols.judging.layers import (
     Flaw,
     failed_verdict,
     flaw_of_codes,
+    judge_absence,
+    judge_silence,
     layers_of,
     passes,
     same_text,

@@ -5,7 +5,7 @@ import re
 from dataclasses import replace
 
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.session.reasoning import answer_start
 from services.protocols.session.written_calls import CLOSE, OPEN, load_json, raw_arguments
 from services.protocols.turn import Answer, FinishReason, ToolCall

@@ -1,17 +1,17 @@
 """The profile `openai_tools`."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
-from services.protocols.cases import Case, CaseError, Goal
+from services.protocols.cases import Case, CaseError, Goal, answer_from_document, case_from_document
 from services.protocols.contract import Example, Profile, ProfileBase
 from services.protocols.material.scenario import Scenario
-from services.protocols.openai_tools import parse, prompt, vectors
+from services.protocols.openai_tools import parse, prompt
 from services.protocols.openai_tools.client import replies, take_turn
 from services.protocols.openai_tools.effects import check_effect
 from services.protocols.openai_tools.judge import judge
-from services.protocols.openai_tools.scenario_case import case_of
-from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE
+from services.protocols.openai_tools.scenario_case import CATALOGUE, case_of
 from services.protocols.openai_tools.schemas import (
     Schema,
     check_schema,
@@ -27,6 +27,24 @@ from services.protocols.turn import Answer, ClientState, FinishReason, Message, 
 from services.protocols.verdict import Verdict
 
 
+def _read_vector(vector: Mapping[str, object]) -> object:
+    answer = parse.as_functions(parse.read_answer(str(vector["text"])))
+    calls = [{"name": call.name, "arguments": call.arguments} for call in answer.calls]
+    return {"text": answer.text, "calls": calls}
+
+
+def _judge_vector(vector: Mapping[str, object]) -> object:
+    verdict = judge(case_from_document(vector["case"]), answer_from_document(vector["answer"]))
+    cause = verdict.cause.value if verdict.cause else None
+    return {"conforming": verdict.conforming, "accepted": verdict.accepted, "cause": cause}
+
+
+OPERATIONS: Mapping[str, Callable[[Mapping[str, object]], object]] = MappingProxyType(
+    {"read": _read_vector, "judge": _judge_vector}
+)
+"""`read`: text to text and calls; `judge`: case and answer to what the verdict says."""
+
+
 class OpenAiTools(ProfileBase):
     """Function calls by any JSON schemas as a profile; see `services.protocols.profile.Profile`."""
 
@@ -39,7 +57,7 @@ class OpenAiTools(ProfileBase):
     suite_package = "services.protocols.openai_tools"
     categories = tuple(CATALOGUE.categories)
     closed_tools: Collection[str] = NO_CALL_LABELS
-    vector_operations = vectors.OPERATIONS
+    vector_operations = OPERATIONS
 
     def _opening(self, case: Case, prompt_size: str) -> list[Message]:
         return prompt.opening(case, prompt_size)
@@ -93,10 +111,7 @@ class OpenAiTools(ProfileBase):
         messages = self.messages(case, prompt_size)
         if prompt_size != "bare":
             return {"messages": with_answer(messages, answer)}
-        return {
-            "messages": with_answer(messages, _sent(parse.as_functions(answer))),
-            "tools": self.tools_for(case),
-        }
+        return {"messages": with_answer(messages, _sent(parse.as_functions(answer))), "tools": self.tools_for(case)}
 
     def _case_of(self, scenario: Scenario) -> Case:
         return case_of(scenario)

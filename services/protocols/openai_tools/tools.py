@@ -58,17 +58,12 @@ _ALL = (
     function(
         "place_order",
         "Orders a product.",
-        {
-            "product_id": {"type": "string", "pattern": "^P-[0-9]{4}$"},
-            "quantity": {"type": "integer", "minimum": 1},
-        },
+        {"product_id": {"type": "string", "pattern": "^P-[0-9]{4}$"}, "quantity": {"type": "integer", "minimum": 1}},
         gift_wrap={"type": "boolean", "default": False},
     ),
     function("send_mail", "Sends a mail.", {"to": TEXTS, "subject": TEXT, "body": TEXT}),
     function(
-        "convert_units",
-        "Converts a measured value.",
-        {"value": {"type": "number"}, "from_unit": TEXT, "to_unit": TEXT},
+        "convert_units", "Converts a measured value.", {"value": {"type": "number"}, "from_unit": TEXT, "to_unit": TEXT}
     ),
     function("set_timer", "Starts a timer.", {"minutes": {"type": "integer", "minimum": 1}, "label": TEXT}),
     function(

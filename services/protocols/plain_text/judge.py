@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.protocols.cases import Case, CaseError, Scoring
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.plain_text.scorers import NONE, scorer_of
 from services.protocols.session.reasoning import answer_start
 from services.protocols.turn import Answer

@@ -16,7 +16,7 @@ from rapidfuzz.distance import LCSseq
 
 from services.protocols.cases import CaseError, Scoring
 from services.protocols.cases.fields import MAX_DEPTH, depth_of
-from services.protocols.javascript import refuse_constant, trim
+from services.protocols.javascript.text import refuse_constant, trim
 from services.protocols.judging.json_schemas import UnusableSchema, check_json_schema, errors_of, problem_of
 
 Score = Callable[[str, Scoring], float]

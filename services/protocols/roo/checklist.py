@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from services.protocols.javascript import SPACE_CLASS, trim
+from services.protocols.javascript.text import SPACE_CLASS, trim
 
 Status = Literal["pending", "in_progress", "completed"]
 Item = tuple[Status, str]

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.protocols.javascript import SPACE_CLASS as S
-from services.protocols.javascript import trim
 from services.protocols.javascript.patterns import Pattern, compiled
-from services.protocols.roo.paths import is_outside, same_path
+from services.protocols.javascript.text import SPACE_CLASS as S
+from services.protocols.javascript.text import trim
+from services.protocols.roo.normal_forms import is_outside, same_path
 
 IGNORE_FILE = ".rooignore"
 MAX_RULES = 1_000

@@ -7,7 +7,7 @@ from services.protocols.cases import McpServer
 from services.protocols.roo.checklist import read_checklist
 from services.protocols.roo.diff.apply import apply_diff
 from services.protocols.roo.modes import ToolRules, find_mode, refusal
-from services.protocols.roo.paths import is_outside, same_path
+from services.protocols.roo.normal_forms import is_outside, same_path
 from services.protocols.turn import ClientState, TurnOutcome
 
 Input = Mapping[str, Any]

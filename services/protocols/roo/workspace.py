@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import re2  # type: ignore[import-untyped]
 
 from services.protocols.roo.ignored_files import IGNORE_FILE, IgnoreRules, ignore_rules
-from services.protocols.roo.paths import is_folder, same_path
+from services.protocols.roo.normal_forms import is_folder, same_path
 from services.protocols.turn import ClientState
 
 MAX_LISTED = 200

@@ -8,7 +8,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from services.protocols.cases import Case
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.judging.call_checks import CheckedCall
 from services.protocols.judging.layers import Flaw
 from services.protocols.roo.modes import Mode, refusal

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.protocols.cases import Case, Expected
-from services.protocols.judging.absence import judge_absence, judge_silence
 from services.protocols.judging.call_checks import (
     CalledAnswer,
     CheckedCall,
@@ -23,6 +22,8 @@ from services.protocols.judging.layers import (
     Finding,
     Flaw,
     flaw_of_codes,
+    judge_absence,
+    judge_silence,
     layers_of,
     passes,
     same_text,

@@ -7,9 +7,8 @@ from services.protocols.cases import Case, CaseError
 from services.protocols.contract import Example, Profile
 from services.protocols.material.scenario import Scenario
 from services.protocols.roo.modes import find_mode
-from services.protocols.roo.profile import RooProfile
+from services.protocols.roo.profile import CATALOGUE, RooProfile
 from services.protocols.roo.prompt_text import mode_of
-from services.protocols.roo.scenarios.catalogue import CATALOGUE
 from services.protocols.roo_native import prompt
 from services.protocols.roo_native.definitions import definitions
 from services.protocols.roo_native.judge import judge

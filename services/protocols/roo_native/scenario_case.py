@@ -84,8 +84,7 @@ def _tool_call(name: str, arguments: Arguments, slip: Slip) -> ToolCall:
         value = [arguments]
     raw = write_json(value)
     return ToolCall(
-        str(slip.value) if slip.kind == "rename" else name,
-        raw[: len(raw) * 2 // 3] if slip.kind == "cut" else raw,
+        str(slip.value) if slip.kind == "rename" else name, raw[: len(raw) * 2 // 3] if slip.kind == "cut" else raw
     )
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.roo.modes import ToolRules
 from services.protocols.roo_xml.tools import CLASSIC_TOOLS, TOOLS
 from services.protocols.roo_xml.tools.tool import Edition, Params, Tool

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from services.protocols.cases import Case
-from services.protocols.javascript import trim
-from services.protocols.judging.absence import judge_absence, judge_silence
+from services.protocols.javascript.text import trim
 from services.protocols.judging.layers import (
     NOT_ASKED,
     NOTHING,
@@ -15,12 +14,14 @@ from services.protocols.judging.layers import (
     Flaw,
     failed_verdict,
     flaw_of_codes,
+    judge_absence,
+    judge_silence,
     layers_of,
     passes,
     same_text,
 )
 from services.protocols.roo.comparison import argument_problem
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import same_path
 from services.protocols.roo_xml.editions import REFERENCE
 from services.protocols.roo_xml.parse import AnswerTooLong, Block, TextBlock, ToolBlock, parse, reasoning_end
 from services.protocols.roo_xml.rules.absence import attempted_call, written_call

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from types import MappingProxyType
 
-from services.protocols.javascript import SPACES, from_units, num_units, to_units, trim
+from services.protocols.javascript.text import SPACES, from_units, num_units, to_units, trim
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.tools.tool import Edition
 

@@ -5,11 +5,10 @@ from collections.abc import Collection
 
 from services.protocols.cases import Case, CaseError
 from services.protocols.contract import Profile
-from services.protocols.material import SINGLE_CALL
+from services.protocols.material.catalogue import SINGLE_CALL
 from services.protocols.material.scenario import Scenario
 from services.protocols.roo.modes import find_mode
-from services.protocols.roo.profile import RooProfile
-from services.protocols.roo.scenarios.catalogue import CATALOGUE
+from services.protocols.roo.profile import CATALOGUE, RooProfile
 from services.protocols.roo_xml import prompt
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.judge import judge

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from types import MappingProxyType
 
-from services.protocols.javascript import num_units
+from services.protocols.javascript.text import num_units
 from services.protocols.roo.vectors import Input, applied_diff, checklist, permission, turn_result
 from services.protocols.roo_xml.editions import CLASSIC, REFERENCE
 from services.protocols.roo_xml.nested.values import BadNestedValue

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 
-from services.protocols.javascript import refuse_constant
+from services.protocols.javascript.text import refuse_constant
 
 OPEN, CLOSE = "<tool_call>", "</tool_call>"
 
@@ -27,9 +27,7 @@ def json_text(value: object) -> str:
 
 
 def raw_arguments(
-    call: Mapping[str, object],
-    names: tuple[str, ...] = ("arguments",),
-    write: Callable[[object], str] = json_text,
+    call: Mapping[str, object], names: tuple[str, ...] = ("arguments",), write: Callable[[object], str] = json_text
 ) -> str | None:
     """Return the raw arguments of a call that is a JSON object; None when reading them would lose something it says.
 

@@ -8,12 +8,10 @@ from itertools import islice
 from pathlib import Path
 
 from services.protocols.cases import Case
-from services.protocols.material import SINGLE_CALL, StockExhausted
+from services.protocols.material.catalogue import SINGLE_CALL, StockExhausted
 from services.protocols.profile import BUILT_IN, Profile, get_profile
 from services.protocols.suites.balance import choose_balanced
-from services.protocols.suites.provenance import Provenance
-from services.protocols.suites.stored import FOLDER
-from services.protocols.suites.suite import suite_text
+from services.protocols.suites.suite import FOLDER, Provenance, suite_text
 
 LICENCE = "Apache-2.0"
 _DRAWN_PER_CATEGORY = 80

@@ -157,12 +157,5 @@ def prose_words(text: str) -> list[str]:
 
 
 _KEYS: Mapping[Kind, Callable[[Case, Collection[str]], Iterable[str]]] = MappingProxyType(
-    {
-        "task": _task,
-        "arguments": _arguments,
-        "template": _template,
-        "path": _path,
-        "answer": _answer,
-        "ngram": _ngrams,
-    }
+    {"task": _task, "arguments": _arguments, "template": _template, "path": _path, "answer": _answer, "ngram": _ngrams}
 )

@@ -4,7 +4,7 @@ import json
 
 from services.protocols.cases import Case
 from services.protocols.contract import Profile
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.session import Session, judge_session
 from services.protocols.turn import Answer, ToolCall
 

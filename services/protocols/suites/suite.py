@@ -1,13 +1,46 @@
-"""Reading suites: one JSON document a line."""
+"""Suites: their cases, what they were made of, and those that are stored in a package."""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from functools import cached_property
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache, cached_property, partial
+from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 from services.protocols.cases import Case, CaseError, case_from_document, case_to_document
-from services.protocols.suites.provenance import UNKNOWN, Provenance
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What is known of a suite beyond its cases; empty where nothing is.
+
+    Attributes:
+        licence: SPDX name, such as `Apache-2.0`.
+        generator: what made the cases, and how.
+        seed: what it was seeded with.
+        profile_version: version of the client whose rules the cases were made for.
+        source: where the cases were found, if they were not generated.
+    """
+
+    licence: str = ""
+    generator: str = ""
+    seed: str = ""
+    profile_version: str = ""
+    source: str = ""
+
+    def to_document(self) -> dict[str, str]:
+        """Return what is known as a JSON document."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+UNKNOWN = Provenance()
+
+
+def provenance_from_document(document: Mapping[str, object]) -> Provenance:
+    """Return the provenance that `to_document` wrote; names that it does not know are passed over."""
+    return Provenance(**{field.name: str(document.get(field.name, "")) for field in fields(Provenance)})
 
 
 class SuiteError(ValueError):
@@ -99,3 +132,30 @@ def _case(number: int, line: str, check_case: Callable[[Case], None]) -> Case:
         raise SuiteError(number, str(error)) from error
     except ValueError as error:
         raise SuiteError(number, f"not JSON that can be read: {error}") from error
+
+
+FOLDER = "suites"
+CheckCase = Callable[[Case], None]
+_FILE = re.compile(r"([a-z0-9_]+)-([0-9]+)\.jsonl")
+
+
+@cache
+def stored_suites(package: str, profile: str, check_case: CheckCase) -> tuple[Suite, ...]:
+    """Return the suites in the folder `suites` of a package, by name and version."""
+    folder = files(package).joinpath(FOLDER)
+    found = sorted((name, version) for name, version in _names(folder))
+    return tuple(_stored(folder, name, version, profile, check_case) for name, version in found)
+
+
+def _names(folder: Traversable) -> Iterator[tuple[str, int]]:
+    for entry in folder.iterdir():
+        if parts := _FILE.fullmatch(entry.name):
+            yield parts[1], int(parts[2])
+
+
+def _stored(folder: Traversable, name: str, version: int, profile: str, check_case: CheckCase) -> Suite:
+    text = folder.joinpath(f"{name}-{version}.jsonl").read_text(encoding="utf-8")
+    provenance = provenance_from_document(
+        json.loads(folder.joinpath(f"{name}-{version}.json").read_text(encoding="utf-8"))
+    )
+    return Suite(f"{profile}/{name}", version, profile, text, partial(cases_in, text, check_case), provenance)

@@ -5,7 +5,7 @@ from codecs import BOM_UTF8
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from services.protocols.javascript import refuse_constant
+from services.protocols.javascript.text import refuse_constant
 from services.protocols.profile import UnknownProfile, get_profile
 
 _FIELDS = ("id", "family", "input", "expected")

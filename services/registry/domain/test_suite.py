@@ -11,9 +11,8 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFoun
 from services.chassis.wire.names import shown
 from services.protocols.cases import CaseError, case_from_document
 from services.protocols.profile import UnknownProfile, get_profile, profile_ids
-from services.protocols.suites import Provenance
-from services.protocols.suites.provenance import UNKNOWN
 from services.protocols.suites.references import reference_problem
+from services.protocols.suites.suite import UNKNOWN, Provenance
 from services.registry.domain.draft import Draft, Numbered
 from services.registry.domain.identifiers import version_id
 from services.registry.domain.jsonl import Line, LineError, check_id

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.chassis.database import item_of, row_of
 from services.chassis.wire.paging import place_of, token_of
-from services.protocols.suites import provenance_from_document
+from services.protocols.suites.suite import provenance_from_document
 from services.registry.domain.paging import Page, PageRequest
 from services.registry.domain.test_suite import (
     TestCase,

@@ -14,8 +14,8 @@ from services.test_runner.backends.openai_endpoint.requests import EndpointReque
 from services.test_runner.backends.openai_endpoint.servers import Refused, Served, Server, server_of
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint
-from services.test_runner.ports import BackendFaultError, Prompt, Rendered
 from services.test_runner.ports.diagnosis import Comparison
+from services.test_runner.ports.generation import BackendFaultError, Prompt, Rendered
 
 _CHECKS = ("endpoint", "served_context", "served_rendering")
 _MOST_CONVERSATIONS = 4

@@ -1,53 +1,35 @@
 """Generation by transformers models in worker processes of this machine, one per loaded model."""
 
-import asyncio
 import sys
-import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
 from services.chassis.wire import from_document
 from services.lm import worker_protocol as protocol
-from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
+from services.test_runner.backends.model_pool import LoadedModel, ModelPool, WorkerLimits
 from services.test_runner.backends.worker_events import answer_of, delta_of, environment_of
-from services.test_runner.backends.worker_process import WorkerProcess, WorkerTimeouts
-from services.test_runner.domain import Environment, Sampling, TestRunPhase
+from services.test_runner.backends.worker_process import WorkerProcess
+from services.test_runner.domain.generation import Sampling
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
-from services.test_runner.ports import (
+from services.test_runner.domain.test_run import Environment, TestRunPhase
+from services.test_runner.ports.generation import (
     Activity,
     Answer,
     GenerationEvent,
     Prepared,
     Prompt,
     Rendered,
-    ResolvedModel,
     Workload,
 )
+from services.test_runner.ports.registry import ResolvedModel
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 WORKER_COMMAND = (sys.executable, "-m", "services.lm.worker")
 
 Placing = Callable[[str], Awaitable[Path]]
-
-
-@dataclass(frozen=True)
-class WorkerLimits:
-    """How many workers there are, and how they work.
-
-    0 leaves `max_batch` and `num_threads` to the worker, and means no limit of `memory_bytes`, which is each worker's.
-    """
-
-    max_workers: int = 1
-    idle_seconds: float = 60.0
-    max_batch: int = 0
-    num_threads: int = 0
-    device: str = "auto"
-    memory_bytes: int = 0
-    timeouts: WorkerTimeouts = field(default_factory=WorkerTimeouts)
-    queue: QueueLimits = field(default_factory=QueueLimits)
 
 
 @dataclass(frozen=True)
@@ -62,28 +44,29 @@ class _Key:
 
 
 @dataclass
-class _Loaded:
+class _Loaded(LoadedModel[WorkerProcess]):
     key: _Key
-    worker: WorkerProcess
     environment: Environment
-    expiry: asyncio.TimerHandle | None = None
+    key_of: Callable[[Workload], _Key]
 
-    def serves(self, key: _Key) -> bool:
-        """Whether it was started for `key`, or for one that left open what `key` asks for and got just that."""
-        started, environment = self.key, self.environment
+    @property
+    def is_free(self) -> bool:
+        return self.process.is_free
+
+    def serves(self, workload: Workload) -> bool:
+        """Whether it was started for the workload's key, or for one that left open what that asks for and got that."""
+        key, started, environment = self.key_of(workload), self.key, self.environment
         return (
             (key.base_uri, key.adapter_uri) == (started.base_uri, started.adapter_uri)
             and key.dtype in (started.dtype, environment.dtype)
             and key.num_threads in (started.num_threads, environment.num_threads)
             and key.device in (started.device, environment.device)
+            and self.process.is_alive
         )
 
 
-class TransformersWorkerBackend:
-    """Keeps at most `max_workers` models loaded.
-
-    A worker without work is ended after `idle_seconds`, or as soon as another model needs its place.
-    """
+class TransformersWorkerBackend(ModelPool[WorkerProcess, _Loaded]):
+    """Answers by weights of transformers, each loaded by a worker of `services.lm`."""
 
     def __init__(
         self,
@@ -93,18 +76,15 @@ class TransformersWorkerBackend:
         limits: WorkerLimits,
         command: tuple[str, ...] = WORKER_COMMAND,
     ) -> None:
-        self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
-        self._queue = FairQueue(limits.max_workers, limits.queue)
-        self._idle: list[_Loaded] = []
-        self._running: set[WorkerProcess] = set()
-        self._endings: set[asyncio.Task[None]] = set()
+        super().__init__(limits, telemetry)
+        self._place, self._command = place, command
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         """Yield `Prepared`, then every answer as it is finished, with activity between."""
         yield Activity(TestRunPhase.LOAD_MODEL)
         async with self._lent(workload) as loaded:
             yield Prepared(loaded.environment)
-            async with aclosing(self._answers(loaded.worker, workload)) as answers:
+            async with aclosing(self._answers(loaded.process, workload)) as answers:
                 async for event in answers:
                     yield event
 
@@ -112,7 +92,7 @@ class TransformersWorkerBackend:
         """Return what the model reads."""
         async with self._lent(Workload(model.base, model.adapter, (prompt,), from_document(Sampling, {}))) as loaded:
             chats = tuple(message.to_chat() for message in prompt.messages)
-            preview = await loaded.worker.preview(protocol.Preview(0, chats, prompt.tools, prompt.text))
+            preview = await loaded.process.preview(protocol.Preview(0, chats, prompt.tools, prompt.text))
         return Rendered(preview.text, preview.token_ids, preview.tokens)
 
     async def score(
@@ -123,45 +103,18 @@ class TransformersWorkerBackend:
         prompts = tuple(Prompt(str(place), row.messages, 0, row.tools) for place, row in enumerate(rows))
         workload = Workload(model.base, model.adapter, prompts, sampling, echo=True)
         async with self._lent(workload) as loaded:
-            encoded = [await _encoded(loaded.worker, row) for row in rows]
+            encoded = [await _encoded(loaded.process, row) for row in rows]
             prompts = tuple(
                 Prompt(str(place), (), 0, token_ids=ids[: num_prompt + max_tokens], echo_from=num_prompt)
                 for place, (ids, num_prompt) in enumerate(encoded)
             )
-            async with aclosing(self._answers(loaded.worker, replace(workload, prompts=prompts))) as events:
+            async with aclosing(self._answers(loaded.process, replace(workload, prompts=prompts))) as events:
                 async for event in events:
                     if isinstance(event, Answer):
                         place = int(event.key)
                         ids, num_prompt = encoded[place]
                         # A row that is trained ends as the model ends its answers.
                         yield AnswerScore(place, ids, num_prompt, event.prompt_tokens[num_prompt:], ends_turn=True)
-
-    async def close(self) -> None:
-        """End all workers."""
-        for loaded in self._idle:
-            if loaded.expiry is not None:
-                loaded.expiry.cancel()
-        self._idle.clear()
-        for worker in list(self._running):
-            await self._end(worker)
-        await asyncio.gather(*self._endings)
-
-    @asynccontextmanager
-    async def _lent(self, workload: Workload) -> AsyncIterator[_Loaded]:
-        num_bytes = sum(prompt.size_bytes for prompt in workload.prompts)
-        caller = workload.test_run_id or workload.caller
-        async with self._queue.place(caller, num_bytes, is_bounded=not workload.test_run_id):
-            loaded = await self._load(self._key(workload))
-            try:
-                yield loaded
-            finally:
-                # A worker that would not stop when its stream was left is still busy with it.
-                if loaded.worker.is_free:
-                    loop = asyncio.get_running_loop()
-                    loaded.expiry = loop.call_later(self._limits.idle_seconds, self._expire, loaded)
-                    self._idle.append(loaded)
-                else:
-                    await self._end(loaded.worker)
 
     async def _answers(self, worker: WorkerProcess, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         yield Activity(TestRunPhase.GENERATE)
@@ -182,24 +135,12 @@ class TransformersWorkerBackend:
         num_threads, device = workload.num_threads or self._limits.num_threads, workload.device or self._limits.device
         return _Key(workload.base.uri, adapter, workload.dtype, num_threads, device)
 
-    async def _load(self, key: _Key) -> _Loaded:
-        for loaded in self._idle:
-            if loaded.serves(key) and loaded.worker.is_alive:
-                return self._leave_idle(loaded)
-        while self._idle and len(self._running) >= self._limits.max_workers:
-            await self._end(self._leave_idle(self._idle[0]).worker)
-        since = time.monotonic()
+    async def _start(self, workload: Workload) -> _Loaded:
+        key = self._key(workload)
         command = await self._command_for(key)
         worker = await WorkerProcess.start(command, self._limits.timeouts, self._limits.memory_bytes)
-        self._running.add(worker)
-        self._telemetry.set_workers(len(self._running))
-        try:
-            ready = await worker.ready()
-        except BaseException:
-            await self._end(worker)
-            raise
-        self._telemetry.worker_ready(time.monotonic() - since)
-        return _Loaded(key, worker, environment_of(ready))
+        async with self._started(worker):
+            return _Loaded(worker, key, environment_of(await worker.ready()), self._key)
 
     async def _command_for(self, key: _Key) -> tuple[str, ...]:
         command = [*self._command, "--model", str(await self._place(key.base_uri)), "--device", key.device]
@@ -210,23 +151,6 @@ class TransformersWorkerBackend:
         if key.num_threads:
             command += ["--threads", str(key.num_threads)]
         return tuple(command)
-
-    def _leave_idle(self, loaded: _Loaded) -> _Loaded:
-        self._idle.remove(loaded)
-        if loaded.expiry is not None:
-            loaded.expiry.cancel()
-        return loaded
-
-    def _expire(self, loaded: _Loaded) -> None:
-        self._idle.remove(loaded)
-        ending = asyncio.get_running_loop().create_task(self._end(loaded.worker))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
-
-    async def _end(self, worker: WorkerProcess) -> None:
-        await worker.stop()
-        self._running.discard(worker)
-        self._telemetry.set_workers(len(self._running))
 
 
 async def _encoded(worker: WorkerProcess, row: AnswerRow) -> tuple[tuple[int, ...], int]:

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from services.lm import worker_protocol as protocol
-from services.test_runner.domain import Environment, FinishReason, TokenLogProb
-from services.test_runner.ports import Answer, Delta
+from services.test_runner.domain.generation import TokenLogProb
+from services.test_runner.domain.test_run import Environment
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import Answer, Delta
 
 
 def environment_of(ready: protocol.Ready) -> Environment:

@@ -18,7 +18,7 @@ from services.chassis.machine.memory import offer_to_kernel, outgrows
 from services.chassis.machine.parent import child_environment
 from services.chassis.telemetry import tracing
 from services.lm import worker_protocol as protocol
-from services.test_runner.ports import BackendFaultError
+from services.test_runner.ports.generation import BackendFaultError
 
 _STDERR_LINES = 40
 _STDERR_LIMIT = 1 << 20

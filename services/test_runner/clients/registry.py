@@ -14,9 +14,8 @@ from drillyard.registry.v1 import (
 
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case, CaseError, case_from_document
-from services.test_runner.domain import Artifact, Form
-from services.test_runner.ports import CasePage, ResolvedModel, ResolvedSuite
-from services.test_runner.ports.registry import WorkerDeployment
+from services.test_runner.domain.test_run import Artifact, Form
+from services.test_runner.ports.registry import CasePage, ResolvedModel, ResolvedSuite, WorkerDeployment
 
 _PAGE_SIZE = 100
 _WHOLE_WEIGHTS = (

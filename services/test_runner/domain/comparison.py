@@ -4,8 +4,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from services.test_runner.domain.record import RunRecord
-from services.test_runner.domain.test_run import TestRunSpec
+from services.test_runner.domain.test_run import RunRecord, TestRunSpec
 from services.test_runner.domain.transcript import Message, Transcript
 
 _AROUND = 40

@@ -5,19 +5,11 @@ from dataclasses import replace
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
-from services.test_runner.domain import (
-    AnswerTurn,
-    FinishReason,
-    Item,
-    Message,
-    TestRunSpec,
-    ToolMode,
-    Transcript,
-    answer_seed,
-)
+from services.test_runner.domain.endpoint import ToolMode
 from services.test_runner.domain.generation import plain_tools
-from services.test_runner.domain.transcript import transcript_of
-from services.test_runner.ports import Answer, Prompt
+from services.test_runner.domain.test_run import Item, TestRunSpec, answer_seed
+from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, Transcript, transcript_of
+from services.test_runner.ports.generation import Answer, Prompt
 from services.test_runner.resolution import protocol_answer
 
 

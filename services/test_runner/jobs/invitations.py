@@ -13,7 +13,7 @@ from pathlib import Path
 
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobStore, Json
-from services.test_runner.domain import KIND, SHARE_KIND, Environment, RunInputs, TestRunSpec
+from services.test_runner.domain.test_run import KIND, SHARE_KIND, Environment, RunInputs, TestRunSpec
 
 _PROCESSOR = re.compile(r"^(?:model name|flags|Features|CPU part|Model)\s*:.*$", re.MULTILINE)
 

@@ -4,8 +4,8 @@ import time
 from dataclasses import dataclass
 
 from services.chassis.jobs import JobContext, Json
-from services.test_runner.domain import TestRunPhase
-from services.test_runner.ports import Activity
+from services.test_runner.domain.test_run import TestRunPhase
+from services.test_runner.ports.generation import Activity
 
 _UNIT = "transcripts"
 # The first answers to end are the shortest, so an estimate from few of them is far too long or too short.

@@ -12,11 +12,12 @@ from services.chassis.errors import FailedPrecondition, ResourceExhausted
 from services.chassis.jobs import JobContext, JobPaused
 from services.chassis.waiting import with_heartbeat
 from services.protocols.cases import Case
-from services.test_runner.domain import Environment, Item, RunRecord, TestRunSpec, Transcript
+from services.test_runner.domain.test_run import Environment, Item, RunRecord, TestRunSpec
+from services.test_runner.domain.transcript import Transcript
 from services.test_runner.jobs.case_session import CaseSession
 from services.test_runner.jobs.progress import RunProgress
 from services.test_runner.jobs.windows import Windows, num_total_of
-from services.test_runner.ports import (
+from services.test_runner.ports.generation import (
     Activity,
     Answer,
     BackendFaultError,
@@ -24,9 +25,9 @@ from services.test_runner.ports import (
     GenerationEvent,
     Prepared,
     Prompt,
-    RunStore,
     Workload,
 )
+from services.test_runner.ports.store import RunStore
 from services.test_runner.resolution import profile_of
 from services.test_runner.telemetry import TestRunnerTelemetry
 

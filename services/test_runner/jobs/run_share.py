@@ -5,22 +5,17 @@ import time
 
 import structlog
 
-from services.chassis.errors import (
-    DatabaseAway,
-    DatabaseFull,
-    FailedPrecondition,
-    LeaseOver,
-    NotFound,
-    ServiceError,
-)
+from services.chassis.errors import DatabaseAway, DatabaseFull, FailedPrecondition, LeaseOver, NotFound, ServiceError
 from services.chassis.jobs import Job, JobContext, JobState, JobStore, Json
 from services.chassis.wire import from_document
-from services.test_runner.domain import SHARE_KIND, Hold, RunRecord, TestRunSpec
+from services.test_runner.domain.test_run import SHARE_KIND, Hold, RunRecord, TestRunSpec
 from services.test_runner.jobs.invitations import Invitations, Likeness
 from services.test_runner.jobs.run_attempt import RunAttempt
 from services.test_runner.jobs.test_run import CaseReader
 from services.test_runner.jobs.windows import RunShare
-from services.test_runner.ports import GenerationBackend, Registry, RunStore
+from services.test_runner.ports.generation import GenerationBackend
+from services.test_runner.ports.registry import Registry
+from services.test_runner.ports.store import RunStore
 from services.test_runner.resolution import profile_of
 from services.test_runner.telemetry import TestRunnerTelemetry
 

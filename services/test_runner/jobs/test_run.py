@@ -10,11 +10,13 @@ from services.chassis.jobs import JobContext, JobPaused, Json
 from services.chassis.waiting import patiently
 from services.chassis.wire import from_document
 from services.protocols.cases import Case
-from services.test_runner.domain import KIND, Hold, Item, RunInputs, RunRecord, TestRunSpec
+from services.test_runner.domain.test_run import KIND, Hold, Item, RunInputs, RunRecord, TestRunSpec
 from services.test_runner.jobs.invitations import Invitations, Likeness, Sharing
 from services.test_runner.jobs.run_attempt import RunAttempt
 from services.test_runner.jobs.windows import SharedRun, WholeRun, Windows, num_total_of
-from services.test_runner.ports import GenerationBackend, Registry, RunStore
+from services.test_runner.ports.generation import GenerationBackend
+from services.test_runner.ports.registry import Registry
+from services.test_runner.ports.store import RunStore
 from services.test_runner.resolution import new_record, resolve_inputs
 from services.test_runner.telemetry import TestRunnerTelemetry
 
@@ -80,8 +82,7 @@ class TestRunJob:
             return record
         repeated = await self._store.get_run(spec.repeat_of_test_run_id) if spec.repeat_of_test_run_id else None
         inputs = await patiently(
-            lambda: resolve_inputs(self._registry, spec, window_size=self._window_size, repeated=repeated),
-            _REGISTRY,
+            lambda: resolve_inputs(self._registry, spec, window_size=self._window_size, repeated=repeated), _REGISTRY
         )
         return await self._store.add_run(new_record(test_run_id, spec, inputs, repeated))
 

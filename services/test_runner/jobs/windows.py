@@ -7,17 +7,11 @@ from typing import Protocol, TypeAlias
 
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import Case
-from services.test_runner.domain import (
-    Environment,
-    Hold,
-    Item,
-    RunRecord,
-    TestRunSpec,
-    Transcript,
-    items,
-)
+from services.test_runner.domain.test_run import Environment, Hold, Item, RunRecord, TestRunSpec, items
+from services.test_runner.domain.transcript import Transcript
 from services.test_runner.jobs.invitations import Invitations
-from services.test_runner.ports import BackendFaultError, RunStore
+from services.test_runner.ports.generation import BackendFaultError
+from services.test_runner.ports.store import RunStore
 
 CaseOf: TypeAlias = Callable[[Item], Awaitable[Case]]
 Entries: TypeAlias = list[tuple[Item, Case]]

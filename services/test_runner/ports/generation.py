@@ -4,20 +4,11 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from services.test_runner.domain import (
-    Artifact,
-    Departure,
-    Endpoint,
-    Environment,
-    FinishReason,
-    Form,
-    Message,
-    Sampling,
-    TestRunPhase,
-    TokenLogProb,
-    ToolCall,
-)
+from services.test_runner.domain.endpoint import Departure, Endpoint
+from services.test_runner.domain.generation import Sampling, TokenLogProb
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
+from services.test_runner.domain.test_run import Artifact, Environment, Form, TestRunPhase
+from services.test_runner.domain.transcript import FinishReason, Message, ToolCall
 from services.test_runner.ports.registry import ResolvedModel
 
 

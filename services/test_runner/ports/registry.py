@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from services.protocols.cases import Case
-from services.test_runner.domain import Artifact, Form
+from services.test_runner.domain.test_run import Artifact, Form
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from services.test_runner.domain import Claim, Environment, Hold, RunRecord, Transcript
+from services.test_runner.domain.test_run import Claim, Environment, Hold, RunRecord
+from services.test_runner.domain.transcript import Transcript
 
 
 class RunStore(Protocol):

@@ -15,18 +15,8 @@ from services.chassis.database.lease import durable
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobState, fence
 from services.chassis.machine.usage import add_tokens
-from services.test_runner.domain import (
-    AnswerTurn,
-    Claim,
-    Environment,
-    FinishReason,
-    Hold,
-    Message,
-    RunInputs,
-    RunRecord,
-    ToolCall,
-    Transcript,
-)
+from services.test_runner.domain.test_run import Claim, Environment, Hold, RunInputs, RunRecord
+from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, ToolCall, Transcript
 from services.test_runner.store.tables import TEST_RUNS, TRANSCRIPTS
 from services.test_runner.store.windows import (
     check_claimed,

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import Job, JobState, fence, live_epochs
 from services.chassis.jobs.tables import JOB_EVENTS, JOBS
-from services.test_runner.domain import SHARE_KIND, Environment, Hold, RunRecord, Transcript
+from services.test_runner.domain.test_run import SHARE_KIND, Environment, Hold, RunRecord
+from services.test_runner.domain.transcript import Transcript
 from services.test_runner.store.tables import TEST_RUN_WINDOWS, TEST_RUNS
 
 Row = Mapping[Any, Any]

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.chassis.jobs import JobStore
-from services.test_runner.domain import Difference, RunComparison, RunRecord, Transcript
-from services.test_runner.domain.comparison import first_difference, has_equal_answers, provenance_differences
-from services.test_runner.ports import RunStore
+from services.test_runner.domain.comparison import (
+    Difference,
+    RunComparison,
+    first_difference,
+    has_equal_answers,
+    provenance_differences,
+)
+from services.test_runner.domain.test_run import RunRecord
+from services.test_runner.domain.transcript import Transcript
+from services.test_runner.ports.store import RunStore
 from services.test_runner.usecases.test_run import TestRun, test_runs
 
 _CHUNK = 50

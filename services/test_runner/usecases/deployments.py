@@ -6,9 +6,9 @@ from time import monotonic
 
 from services.chassis.errors import Busy, ServiceError, Unavailable
 from services.chassis.wire import from_document
-from services.test_runner.domain import FinishReason, GenerationOrder
-from services.test_runner.domain.generation import Sampling
-from services.test_runner.ports import Answer
+from services.test_runner.domain.generation import GenerationOrder, Sampling
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import Answer
 from services.test_runner.ports.registry import Deployments, WorkerDeployment
 from services.test_runner.usecases.generation import GenerationUseCases
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 from services.chassis.errors import FailedPrecondition, InvalidArgument, Unavailable
 from services.lm.doctor.diagnosis import Conversation, Diagnosis, Request, gravest_first
 from services.protocols.profile import UnknownProfile, get_profile
-from services.test_runner.domain import Artifact, Form
 from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
 from services.test_runner.domain.endpoint import ToolMode
-from services.test_runner.ports import BackendFaultError, EndpointPolicy, Registry, ResolvedModel
+from services.test_runner.domain.test_run import Artifact, Form
 from services.test_runner.ports.diagnosis import Doctor, FormTemplate, ServedTemplate
+from services.test_runner.ports.generation import BackendFaultError, EndpointPolicy
+from services.test_runner.ports.registry import Registry, ResolvedModel
 from services.test_runner.resolution import check_prompt_size
 from services.test_runner.usecases.conversations import conversations_of
 
@@ -18,13 +19,7 @@ class DiagnosisUseCases:
     """One method per RPC, in the terms of the domain."""
 
     def __init__(
-        self,
-        *,
-        registry: Registry,
-        policy: EndpointPolicy,
-        doctor: Doctor,
-        served: ServedTemplate,
-        forms: FormTemplate,
+        self, *, registry: Registry, policy: EndpointPolicy, doctor: Doctor, served: ServedTemplate, forms: FormTemplate
     ) -> None:
         self._registry = registry
         self._forms = forms

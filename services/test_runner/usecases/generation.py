@@ -5,8 +5,10 @@ from contextlib import aclosing
 from dataclasses import replace
 
 from services.chassis.errors import InvalidArgument, Unavailable
-from services.test_runner.domain import FinishReason, Form, GenerationOrder
-from services.test_runner.ports import (
+from services.test_runner.domain.generation import GenerationOrder
+from services.test_runner.domain.test_run import Form
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import (
     Activity,
     Answer,
     BackendFaultError,
@@ -15,10 +17,9 @@ from services.test_runner.ports import (
     GenerationBackend,
     GenerationEvent,
     Prompt,
-    Registry,
-    ResolvedModel,
     Workload,
 )
+from services.test_runner.ports.registry import Registry, ResolvedModel
 from services.test_runner.usecases.written_calls import CallGate
 
 _TIMEOUT_SECONDS = 600.0

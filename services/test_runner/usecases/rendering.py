@@ -9,17 +9,18 @@ from services.chassis.errors import InvalidArgument, NotFound, Unavailable
 from services.protocols.cases import Case
 from services.protocols.profile import Profile
 from services.protocols.session import Session
-from services.test_runner.domain import Endpoint, Message
+from services.test_runner.domain.endpoint import Endpoint
 from services.test_runner.domain.generation import check_conversation, check_id, plain_tools
-from services.test_runner.ports import (
+from services.test_runner.domain.transcript import Message
+from services.test_runner.ports.generation import (
     BackendFaultError,
     EndpointPolicy,
     EndpointRenderer,
     Prompt,
     PromptRenderer,
-    Registry,
     Rendered,
 )
+from services.test_runner.ports.registry import Registry
 from services.test_runner.resolution import check_prompt_size, profile_of, protocol_answer
 
 DEFAULT_PROMPT_SIZE = "compact"

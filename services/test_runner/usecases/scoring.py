@@ -5,7 +5,8 @@ from contextlib import aclosing
 
 from services.chassis.errors import Unavailable
 from services.test_runner.domain.scoring import AnswerScore, ScoringOrder
-from services.test_runner.ports import AnswerScorer, BackendFaultError, Registry
+from services.test_runner.ports.generation import AnswerScorer, BackendFaultError
+from services.test_runner.ports.registry import Registry
 
 
 class ScoringUseCases:

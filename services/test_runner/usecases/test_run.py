@@ -10,8 +10,10 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.chassis.jobs import Job, JobResource, JobStore
 from services.chassis.wire import from_document, to_document
 from services.protocols.verdict import is_incomplete
-from services.test_runner.domain import KIND, RunRecord, TestRunSpec
-from services.test_runner.ports import EndpointPolicy, Registry, RunStore
+from services.test_runner.domain.test_run import KIND, RunRecord, TestRunSpec
+from services.test_runner.ports.generation import EndpointPolicy
+from services.test_runner.ports.registry import Registry
+from services.test_runner.ports.store import RunStore
 from services.test_runner.resolution import new_record, resolve_inputs
 
 

@@ -3,8 +3,8 @@
 from services.chassis.errors import InvalidArgument, NotFound
 from services.chassis.jobs import JobStore
 from services.chassis.wire.paging import checked_page_size, place_of, token_of
-from services.test_runner.domain import Transcript
-from services.test_runner.ports import RunStore
+from services.test_runner.domain.transcript import Transcript
+from services.test_runner.ports.store import RunStore
 from services.test_runner.usecases.test_run import test_runs
 
 _CHUNK = 50

@@ -4,16 +4,10 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from services.protocols.openai_tools.parse import (
-    MAX_CHARACTERS,
-    BadArguments,
-    arguments_of,
-    as_functions,
-    read_answer,
-)
+from services.protocols.openai_tools.parse import MAX_CHARACTERS, BadArguments, arguments_of, as_functions, read_answer
 from services.protocols.session.reasoning import answer_start
 from services.protocols.session.written_calls import OPEN, load_json, raw_arguments
-from services.test_runner.domain import ToolCall
+from services.test_runner.domain.transcript import ToolCall
 
 _FENCED = re.compile(r"\A```(?:json)?\s*\n(.*?)\n?```\Z", re.DOTALL)
 _JSON_BEGINS = ("{", "[", "`")

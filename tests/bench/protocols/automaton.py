@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from services.protocols.javascript import to_units, trim
+from services.protocols.javascript.text import to_units, trim
 from services.protocols.roo_xml.editions import REFERENCE
 from services.protocols.roo_xml.tools import TOOLS
 

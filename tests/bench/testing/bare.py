@@ -18,7 +18,7 @@ from services.lm.generation.requests import GenerationRequest
 from services.lm.loading import LoadedModel, load, prepare_process
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
-from services.test_runner.domain import answer_seed
+from services.test_runner.domain.test_run import answer_seed
 from tests.integration.tiny_stack import core_cases
 
 PROFILE = "roo_xml"

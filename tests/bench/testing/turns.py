@@ -21,7 +21,7 @@ from services.lm.worker.answering import Worker
 from services.protocols.profile import Profile, get_profile
 from services.test_runner.backends.transformers_worker import _prompt_to_worker
 from services.test_runner.backends.worker_events import answer_of
-from services.test_runner.domain import Item, TestRunSpec
+from services.test_runner.domain.test_run import Item, TestRunSpec
 from services.test_runner.jobs.case_session import CaseSession
 
 _WINDOW = 65

@@ -12,7 +12,7 @@ from drillyard.registry.v1 import dataset_pb2, model_pb2, registry_service_pb2_g
 from services.chassis.errors import AlreadyExists, NotFound
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
-from services.protocols.suites import parse_suite
+from services.protocols.suites.suite import parse_suite
 from tests.fakes.neighbours.jobs import Gates
 
 

@@ -12,8 +12,19 @@ from contextlib import aclosing
 from services.chassis.errors import Unimplemented
 from services.lm.doctor.diagnosis import Diagnosis
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Environment, FinishReason, TestRunPhase, TokenLogProb
-from services.test_runner.ports import Activity, Answer, Delta, GenerationEvent, Prepared, Prompt, Rendered, Workload
+from services.test_runner.domain.generation import TokenLogProb
+from services.test_runner.domain.test_run import Environment, TestRunPhase
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import (
+    Activity,
+    Answer,
+    Delta,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    Rendered,
+    Workload,
+)
 from services.test_runner.ports.registry import ResolvedModel
 
 HELLO = "Hello there, this is the made-up model."

@@ -9,7 +9,7 @@ from services.chassis.errors import FailedPrecondition
 from services.chassis.jobs import JobState
 from services.chassis.jobs.job import ATTEMPT_EVENT, STATE_EVENT, TRANSITIONS
 from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND
-from services.test_runner.domain import SHARE_KIND
+from services.test_runner.domain.test_run import SHARE_KIND
 from tests.storm.databases import Databases, Row
 from tests.storm.ledger import CANCEL_SENT, CANCELLED, Ledger
 from tests.storm.oracle.judgement import Judgement

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from services.chassis.jobs import JobState
 from services.chassis.machine.webhooks.subscriptions import DELIVERY_KIND
-from services.test_runner.domain import SHARE_KIND
+from services.test_runner.domain.test_run import SHARE_KIND
 from tests.storm.databases import Databases
 from tests.storm.oracle.judgement import Judgement
 from tests.storm.stack import SERVICES

@@ -12,7 +12,7 @@ from services.chassis.errors import FailedPrecondition
 from services.feedback.datasets.builder import BuiltDataset, DatasetOrder, build
 from services.feedback.domain.work import ProbeVerdict
 from services.protocols.cases import Case, case_from_document
-from services.protocols.material import Split
+from services.protocols.material.draw import Split
 from services.protocols.profile import Profile, get_profile
 from services.protocols.suites.overlap import find_overlaps
 

@@ -10,7 +10,7 @@ import pytest
 
 from services.feedback.datasets.builder import DatasetOrder, build, probe_cases
 from services.feedback.datasets.cells import Cell, cell_weights
-from services.protocols.material import SINGLE_CALL
+from services.protocols.material.catalogue import SINGLE_CALL
 from services.protocols.profile import Profile, get_profile
 from services.protocols.suites.balance import category_of
 

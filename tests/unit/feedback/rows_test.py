@@ -21,10 +21,10 @@ from services.protocols.profile import get_profile
 from services.protocols.suites.balance import category_of
 from services.protocols.suites.dataset_row import DatasetRow
 from services.protocols.suites.overlap import find_overlaps
-from services.test_runner.domain import FinishReason, Item
-from services.test_runner.domain.transcript import ToolCall
+from services.test_runner.domain.test_run import Item
+from services.test_runner.domain.transcript import FinishReason, ToolCall
 from services.test_runner.jobs.case_session import CaseSession
-from services.test_runner.ports import Answer
+from services.test_runner.ports.generation import Answer
 from services.trainer.training.examples import Dataset, read_dataset
 from tests.unit import run_specs as specs
 

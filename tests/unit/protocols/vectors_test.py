@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from services.protocols.openai_tools.vectors import OPERATIONS
+from services.protocols.openai_tools.profile import OPERATIONS
 from services.protocols.suites.vectors import FileReport, check_vectors
 
 CALL = '<tool_call>{"name": "f", "arguments": {"a": 1}}</tool_call>'

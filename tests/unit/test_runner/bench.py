@@ -12,21 +12,14 @@ from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
 from services.chassis.telemetry import Telemetry
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
-from services.test_runner.domain import Artifact, Endpoint, Environment, FinishReason, TestRunPhase, Transcript
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.test_run import Artifact, Environment, TestRunPhase
+from services.test_runner.domain.transcript import FinishReason, Transcript
 from services.test_runner.jobs.invitations import Sharing
 from services.test_runner.jobs.run_share import RunShareJob
 from services.test_runner.jobs.test_run import TestRunJob
-from services.test_runner.ports import (
-    Activity,
-    Answer,
-    CasePage,
-    GenerationEvent,
-    Prepared,
-    Prompt,
-    ResolvedModel,
-    ResolvedSuite,
-    Workload,
-)
+from services.test_runner.ports.generation import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
+from services.test_runner.ports.registry import CasePage, ResolvedModel, ResolvedSuite
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.comparison import ComparisonUseCases

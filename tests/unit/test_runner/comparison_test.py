@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
-from services.test_runner.domain import Environment, FinishReason, ToolCall
-from services.test_runner.ports import Answer, Prompt
+from services.test_runner.domain.test_run import Environment
+from services.test_runner.domain.transcript import FinishReason, ToolCall
+from services.test_runner.ports.generation import Answer, Prompt
 from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend, answer_to
 

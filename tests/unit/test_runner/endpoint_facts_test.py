@@ -13,8 +13,8 @@ from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpoint
 from services.test_runner.backends.openai_endpoint.facts import Facts
 from services.test_runner.backends.openai_endpoint.gates import Gate
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
-from services.test_runner.domain import FinishReason, Message
-from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
+from services.test_runner.domain.transcript import FinishReason, Message
+from services.test_runner.ports.generation import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import FakeEndpoint, running, says
 from tests.unit import run_specs as specs

@@ -19,8 +19,17 @@ from services.chassis.machine.secrets import Secrets
 from services.chassis.wire import from_document, to_document
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
-from services.test_runner.domain import Endpoint, FinishReason, Message, ToolMode, TryOutcome
-from services.test_runner.ports import Answer, BackendFaultError, Delta, GenerationEvent, Prepared, Prompt, Workload
+from services.test_runner.domain.endpoint import Endpoint, ToolMode, TryOutcome
+from services.test_runner.domain.transcript import FinishReason, Message
+from services.test_runner.ports.generation import (
+    Answer,
+    BackendFaultError,
+    Delta,
+    GenerationEvent,
+    Prepared,
+    Prompt,
+    Workload,
+)
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import FakeEndpoint, begin_stream, chunk, refuses, running, says, streams, writes
 from tests.machine import PATIENCE_SECONDS

@@ -26,17 +26,13 @@ from services.chassis.wire import check
 from services.protocols import turn as protocol
 from services.protocols.profile import get_profile
 from services.protocols.session import Session
-from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
+from services.test_runner.backends.model_pool import WorkerLimits
+from services.test_runner.backends.transformers_worker import TransformersWorkerBackend
 from services.test_runner.backends.worker_process import WorkerTimeouts
-from services.test_runner.domain import (
-    Endpoint,
-    FinishReason,
-    GenerationOrder,
-    Message,
-    ToolCall,
-)
-from services.test_runner.domain.generation import parse_tools
-from services.test_runner.ports import Answer, Delta, Prompt, Rendered, Workload
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.generation import GenerationOrder, parse_tools
+from services.test_runner.domain.transcript import FinishReason, Message, ToolCall
+from services.test_runner.ports.generation import Answer, Delta, Prompt, Rendered, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from services.test_runner.usecases.generation import GenerationUseCases
 from services.test_runner.usecases.rendering import RenderingUseCases, RenderOrder

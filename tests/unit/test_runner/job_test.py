@@ -13,8 +13,9 @@ from structlog.testing import capture_logs
 from services.chassis.errors import AlreadyExists, ResourceExhausted
 from services.chassis.jobs import JobState
 from services.chassis.wire import from_document, to_document
-from services.test_runner.domain import Environment, FinishReason, TestRunSpec
-from services.test_runner.ports import Answer, BackendFaultError, Prompt
+from services.test_runner.domain.test_run import Environment, TestRunSpec
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import Answer, BackendFaultError, Prompt
 from tests.unit import run_specs as specs
 from tests.unit.outages import break_often
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend, answer_to

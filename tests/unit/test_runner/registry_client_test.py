@@ -14,7 +14,7 @@ from services.chassis.channel import open_channel
 from services.chassis.errors import FailedPrecondition
 from services.protocols.cases import case_to_document
 from services.test_runner.clients.registry import RegistryClient
-from services.test_runner.domain import Form
+from services.test_runner.domain.test_run import Form
 from tests.unit.test_runner.bench import CASES
 
 KINDS = {

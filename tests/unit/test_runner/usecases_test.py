@@ -11,7 +11,8 @@ from drillyard.test_runner.v1 import test_run_pb2
 
 from services.chassis.errors import AlreadyExists, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.wire import check
-from services.test_runner.domain import FinishReason, Hold, Message, TestRunSpec, Transcript, items
+from services.test_runner.domain.test_run import Hold, TestRunSpec, items
+from services.test_runner.domain.transcript import FinishReason, Message, Transcript
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 
 

@@ -12,7 +12,7 @@ from drillyard.registry.v1.artifact_pb2 import Artifact
 
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
-from services.protocols.suites import Suite
+from services.protocols.suites.suite import Suite
 from ui.loops.page import newest_version
 from ui.models.actions import read_suites
 from ui.shared.cache import ServiceCache

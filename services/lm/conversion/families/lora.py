@@ -15,12 +15,7 @@ from services.lm.adapters.tensors import PEFT_PREFIX, renamed
 from services.lm.conversion.families.arrangement import rows_to_gguf
 from services.lm.conversion.families.contents import GgufPlan, GgufTensor, unchanged
 from services.lm.conversion.families.family import HEAD, Dimensions, Family, Part, Shape
-from services.lm.conversion.families.plan import (
-    dimensions,
-    general_entries,
-    read_configuration,
-    tensor_shapes,
-)
+from services.lm.conversion.families.plan import dimensions, general_entries, read_configuration, tensor_shapes
 from services.lm.errors import AdapterMismatch, InvalidModelFile
 from services.lm.folders.weights import weight_files
 

@@ -49,10 +49,7 @@ def read_positions(keys: Keys, header: Header, family: Family, sizes: Dimensions
     local = keys.real("rope.freq_base_swa", family.windows.local_theta or theta)
     full = {"rope_type": "default", "rope_theta": theta, **scaling}
     return {
-        "rope_parameters": {
-            "full_attention": full,
-            "sliding_attention": {"rope_type": "default", "rope_theta": local},
-        }
+        "rope_parameters": {"full_attention": full, "sliding_attention": {"rope_type": "default", "rope_theta": local}}
     }
 
 

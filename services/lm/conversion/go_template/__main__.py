@@ -16,12 +16,7 @@ from services.lm.conversion.go_template.learning import LearnedTemplate, learn_t
 from services.lm.conversion.go_template.ollama import Message
 from services.lm.conversion.header import Header
 from services.lm.conversion.parts import read_model
-from services.lm.conversion.vocabulary.tokens import (
-    begin_and_end,
-    chat_templates,
-    named_tokens,
-    token_texts,
-)
+from services.lm.conversion.vocabulary.tokens import begin_and_end, chat_templates, named_tokens, token_texts
 from services.lm.errors import InvalidModelFile
 
 _NOTHING = "The GGUF has no chat template, so that Ollama sends the last message as it is."

@@ -8,8 +8,7 @@ from tokenizers import Tokenizer, pre_tokenizers
 
 from services.lm.conversion.families.family import FOLDER_FORMS
 from services.lm.conversion.vocabulary.pre_tokenizers import RULE_NAMES, splitting_rule
-from services.lm.conversion.vocabulary.sentencepiece import BLANK
-from services.lm.conversion.vocabulary.tokenizer import splitter
+from services.lm.conversion.vocabulary.tokenizer import BLANK, splitter
 from services.lm.errors import InvalidModelFile
 from services.lm.folders.tokenizer import FILE
 

@@ -11,12 +11,12 @@ from tokenizers import Tokenizer
 from services.lm.conversion.families.family import Entry
 from services.lm.conversion.header import Header
 from services.lm.conversion.vocabulary.comparison import blanks, cannot_write, differences, splitting_name, written_text
-from services.lm.conversion.vocabulary.sentencepiece import merges_of
 from services.lm.conversion.vocabulary.tokenizer import (
     NEEDED_TO_STRIP,
     NEVER_STRIPPED,
     build_tokenizer,
     is_stripping_name,
+    merges_of,
 )
 from services.lm.conversion.vocabulary.tokens import (
     BYTE,

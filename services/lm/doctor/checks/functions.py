@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from services.lm.doctor.checks.probes import (
+from services.lm.doctor.diagnosis import Finding, Tool, excerpt
+from services.lm.doctor.subject import (
     ARGUMENTS,
     CALL,
     FUNCTION,
@@ -13,11 +14,10 @@ from services.lm.doctor.checks.probes import (
     RESULT,
     TEXT_BESIDE_CALL,
     USER,
+    Subject,
     calling,
+    finding,
 )
-from services.lm.doctor.diagnosis import Finding, Tool, excerpt
-from services.lm.doctor.findings import finding
-from services.lm.doctor.subject import Subject
 
 _TOOLS = (FUNCTION,)
 

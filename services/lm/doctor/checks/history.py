@@ -2,10 +2,8 @@
 
 from collections.abc import Iterator
 
-from services.lm.doctor.checks.probes import ANSWER, CALL, FUNCTION, NEXT, RESULT, SYSTEM, USER
 from services.lm.doctor.diagnosis import Conversation, Finding, Severity, excerpt, first_difference
-from services.lm.doctor.findings import finding
-from services.lm.doctor.subject import Subject
+from services.lm.doctor.subject import ANSWER, CALL, FUNCTION, NEXT, RESULT, SYSTEM, USER, Subject, finding
 
 _SEVERAL = Conversation("two questions", (SYSTEM, USER, ANSWER, NEXT))
 _CALLING = Conversation("a call and its result", (SYSTEM, USER, CALL, RESULT, ANSWER), (FUNCTION,))

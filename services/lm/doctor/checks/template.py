@@ -4,10 +4,8 @@ import re
 from collections.abc import Iterator
 from itertools import pairwise
 
-from services.lm.doctor.checks.probes import ANSWER, CALL, FUNCTION, NEXT, SYSTEM, USER, Turn
 from services.lm.doctor.diagnosis import Finding, excerpt, first_difference
-from services.lm.doctor.findings import finding
-from services.lm.doctor.subject import Subject
+from services.lm.doctor.subject import ANSWER, CALL, FUNCTION, NEXT, SYSTEM, USER, Subject, Turn, finding
 
 _NUM_RENDERINGS = 8
 _EDGES = "  \tUniform eighteen  \n\n"

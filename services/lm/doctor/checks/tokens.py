@@ -3,10 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from services.lm.doctor.checks.probes import ANSWER, USER
 from services.lm.doctor.diagnosis import Finding, excerpt
-from services.lm.doctor.findings import finding
-from services.lm.doctor.subject import Subject
+from services.lm.doctor.subject import ANSWER, USER, Subject, finding
 
 _TAG = re.compile(r"</?[A-Za-z_][\w.-]{0,80}>")
 _MOST_BOUNDARIES = 8

@@ -144,9 +144,7 @@ _WITHOUT_CALL: Mapping[str, Build] = {
     "chat": _no_call("reply", ("thing", "thing")),
     "ask_mail": _no_call("question", ("to", "person"), ("city", "city"), ("stem", "stem"), offers=("send_mail",)),
     "ask_order": _no_call(
-        "question",
-        *((name, name) for name in ("quantity", "city", "product")),
-        offers=("place_order",),
+        "question", *((name, name) for name in ("quantity", "city", "product")), offers=("place_order",)
     ),
 }
 

@@ -81,12 +81,7 @@ _NEW = (
         "set_price", "Sets a price.", {"sku": _id("S"), "amount": _AMOUNT, "currency": _CURRENCY}, valid_from=DATE
     ),
     function("find_trains", "Trains of a day.", {"origin": TEXT, "destination": TEXT, "date": DATE}),
-    function(
-        "book_train",
-        "Books seats.",
-        {"train_id": TEXT, "passengers": TEXTS},
-        seat=_enum("window", "aisle"),
-    ),
+    function("book_train", "Books seats.", {"train_id": TEXT, "passengers": TEXTS}, seat=_enum("window", "aisle")),
     function("find_rooms", "Free meeting rooms.", {"date": DATE, "time": TIME, "seats": _COUNT}),
     function("book_room", "Books a meeting room.", {"room_id": TEXT, "date": DATE, "time": TIME}),
     function("post_message", "Posts into a chat channel.", {"channel": TEXT, "text": TEXT}, thread=TEXT),

@@ -100,11 +100,5 @@ def told(draw: Draw) -> Draft:
 
 LONG_CONTEXT = kinds_of(
     "long_context",
-    {
-        "catalogue": catalogue,
-        "ledger": ledger,
-        "stockroom": stockroom,
-        "timetable": timetable,
-        "told": told,
-    },
+    {"catalogue": catalogue, "ledger": ledger, "stockroom": stockroom, "timetable": timetable, "told": told},
 )

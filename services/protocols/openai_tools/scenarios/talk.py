@@ -40,12 +40,7 @@ def asked(task: Build, missing: str, words: Callable[[Draw], object]) -> Build:
         ((step,),) = (drawn := task(draw)).turns
         value = words(draw)
         question = draw.sentence("asks", it=missing.replace("_", " "))
-        ask = Step(
-            "ask_user",
-            {"question": question},
-            (FreeText("question", question=True),),
-            is_lookup=True,
-        )
+        ask = Step("ask_user", {"question": question}, (FreeText("question", question=True),), is_lookup=True)
         act = Step(step.tool, {**step.arguments, missing: value})
         slots = {name: one for name, one in drawn.slots.items() if name != missing}
         return Draft(
@@ -124,14 +119,7 @@ def converted(draw: Draw) -> Draft:
 
 
 COMPLETION = kinds_of(
-    "completion",
-    {
-        "ordered": ordered,
-        "owed": owed,
-        "counted": counted,
-        "booked": booked,
-        "converted": converted,
-    },
+    "completion", {"ordered": ordered, "owed": owed, "counted": counted, "booked": booked, "converted": converted}
 )
 
 
@@ -160,11 +148,5 @@ def not_yet(draw: Draw) -> Draft:
 
 
 NO_CALL_DUE = kinds_of(
-    "no_call_due",
-    {
-        "explain": talk("concept"),
-        "invent": talk("product"),
-        "inline": inline,
-        "not_yet": not_yet,
-    },
+    "no_call_due", {"explain": talk("concept"), "invent": talk("product"), "inline": inline, "not_yet": not_yet}
 )

@@ -96,10 +96,7 @@ EXACT_ARGUMENTS = {f"{tool}.{name}": kind_of_call(tool, name) for tool, name in 
         "address": call("update_customer", _ADDRESS, withheld=("find_customer",)),
         "database": call(
             "run_query",
-            {
-                "sql": lambda draw: f"SELECT {draw.word('column')} FROM {draw.word('table')}",
-                "database": "database",
-            },
+            {"sql": lambda draw: f"SELECT {draw.word('column')} FROM {draw.word('table')}", "database": "database"},
         ),
     },
 )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from rapidfuzz.distance import Levenshtein
 
-from services.protocols.javascript import SPACES, to_units, trim
+from services.protocols.javascript.text import SPACES, to_units, trim
 from services.protocols.roo.diff.blocks import (
     DiffBlock,
     MarkerFault,

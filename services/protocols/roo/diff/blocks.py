@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from services.protocols.javascript import SPACE_CLASS as S
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import SPACE_CLASS as S
+from services.protocols.javascript.text import trim
 
 MarkerFault = Literal["stray_marker", "marker_order", "line_marker_in_replace", "unfinished_block"]
 

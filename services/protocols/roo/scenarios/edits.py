@@ -184,11 +184,7 @@ def only_by(tool: str, build: Callable[[Draw], Draft]) -> Callable[[Draw], Draft
 _USUAL = ("apply_diff", "write_to_file")
 
 OPT_IN_EDITS = {
-    "edit": Kind(
-        only_by("edit", partial(value, edit=partial(replaced, "edit"))),
-        ("edit_by_diff", "value"),
-        NATIVE,
-    ),
+    "edit": Kind(only_by("edit", partial(value, edit=partial(replaced, "edit"))), ("edit_by_diff", "value"), NATIVE),
     **{
         tool: Kind(
             only_by(tool, partial(same_line, edit=partial(replaced, tool))), ("edit_by_diff", "same_line"), NATIVE
@@ -226,11 +222,5 @@ EDIT_BY_DIFF = (
 
 WHOLE_FILE = kinds_of(
     "whole_file",
-    {
-        "block": write_block,
-        "line": write_piece("singles"),
-        "note": write_note,
-        "rewrite": rewrite,
-        "twin": twin,
-    },
+    {"block": write_block, "line": write_piece("singles"), "note": write_note, "rewrite": rewrite, "twin": twin},
 ) | {name: Kind(build, ("whole_file", "block"), NATIVE) for name, build in _OPT_IN_FILES.items()}

@@ -105,13 +105,7 @@ _DICTATED = {
     "diff_in_file": diff_in_file,
     "tabs": tabs,
 }
-_NAMED = {
-    "typography": typography,
-    "crlf": crlf,
-    "conflict": conflict,
-    "underline": underline,
-    "escapes": escapes,
-}
+_NAMED = {"typography": typography, "crlf": crlf, "conflict": conflict, "underline": underline, "escapes": escapes}
 
 ODD_TEXT = {name: Kind(build, ("odd_text", "file")) for name, build in _DICTATED.items()} | {
     name: Kind(build, ("odd_text", name)) for name, build in _NAMED.items()

@@ -153,10 +153,7 @@ _TASKS: Mapping[str, Kind] = {
 """What the person asks for."""
 
 _WITHOUT_CONTEXT = other(
-    lambda _, right: {
-        **right,
-        **{name: str(right[name]).rpartition("\n")[2] for name in ("old_string", "new_string")},
-    }
+    lambda _, right: {**right, **{name: str(right[name]).rpartition("\n")[2] for name in ("old_string", "new_string")}}
 )
 """Looks for a line that stands there more than once, without what tells it from its like."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from services.protocols.cases import Choice, FreeText
 from services.protocols.material.scenario import Step
 from services.protocols.roo.checklist import Item, write_checklist
-from services.protocols.roo.file_text import decoded
+from services.protocols.roo.normal_forms import decoded
 
 NATIVE, XML = frozenset(("roo_native",)), frozenset(("roo_xml",))
 BOTH = NATIVE | XML

@@ -73,11 +73,7 @@ _SINGLE_CALLS: Mapping[str, Mapping[str, tuple[int, Build]]] = {
         "insert": (1, edits.diff_line(inserts=True)),
         "delete": (1, edits.diff_line(inserts=False)),
     },
-    "execute_command": {
-        "run": (5, calls.run_command),
-        "folder": (4, calls.run_in_folder),
-        "tab": (1, calls.run_tab),
-    },
+    "execute_command": {"run": (5, calls.run_command), "folder": (4, calls.run_in_folder), "tab": (1, calls.run_tab)},
     "use_mcp_tool": {"one": (5, calls.mcp_one), "two": (4, calls.mcp_two), "found": (1, calls.mcp_one)},
     "ask_followup_question": {
         "two": (4, dialogue.ask_choice(2)),

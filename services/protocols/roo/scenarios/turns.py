@@ -93,12 +93,7 @@ def list_first(draw: Draw) -> Draft:
 
 SEARCH_READ_EDIT = kinds_of(
     "search_read_edit",
-    {
-        "search_first": search_first,
-        "tested": tested,
-        "read_first": read_first,
-        "list_first": list_first,
-    },
+    {"search_first": search_first, "tested": tested, "read_first": read_first, "list_first": list_first},
 )
 
 

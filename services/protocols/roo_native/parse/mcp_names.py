@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from services.protocols.javascript import SPACE_CLASS as S
+from services.protocols.javascript.text import SPACE_CLASS as S
 
 MAX_NAME = 64
 

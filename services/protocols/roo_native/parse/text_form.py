@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.session.reasoning import answer_start
 from services.protocols.session.written_calls import CLOSE as CLOSING

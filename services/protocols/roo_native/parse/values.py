@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from services.protocols.cases.fields import depth_of
-from services.protocols.javascript import refuse_constant, trim
+from services.protocols.javascript.text import refuse_constant, trim
 
 Number = int | float
 

@@ -4,12 +4,11 @@ from collections.abc import Iterable
 from types import MappingProxyType
 
 from services.protocols.roo.modes import Params, ToolRules
-from services.protocols.roo_native.tools.command import EXECUTE_COMMAND, READ_COMMAND_OUTPUT
+from services.protocols.roo_native.tools.command import EXECUTE_COMMAND, EXPERIMENTS, READ_COMMAND_OUTPUT
 from services.protocols.roo_native.tools.edit.apply_patch import APPLY_PATCH
 from services.protocols.roo_native.tools.edit.files import APPLY_DIFF, WRITE_TO_FILE
 from services.protocols.roo_native.tools.edit.patch import patched_paths
 from services.protocols.roo_native.tools.edit.replacement import EDIT, EDIT_FILE, SEARCH_REPLACE
-from services.protocols.roo_native.tools.experiments import EXPERIMENTS
 from services.protocols.roo_native.tools.mcp import ACCESS_MCP_RESOURCE, USE_MCP_TOOL
 from services.protocols.roo_native.tools.read_file import READ_FILE
 from services.protocols.roo_native.tools.search import CODEBASE_SEARCH, LIST_FILES, SEARCH_FILES

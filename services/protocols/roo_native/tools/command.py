@@ -1,12 +1,20 @@
-"""`execute_command`, and `read_command_output`: the stored output of an earlier command."""
+"""`execute_command`, `read_command_output`, and experiments that are switched off."""
 
 import re
 
-from services.protocols.roo.file_text import decoded
-from services.protocols.roo.normal_forms import defaulted, plain_command, plain_path
+from services.protocols.roo.normal_forms import decoded, defaulted, plain_command, plain_path
 from services.protocols.roo.workspace import rules_of
 from services.protocols.roo_native.parse.values import text_of
-from services.protocols.roo_native.tools.tool import Argument, Call, Result, Tool, failed, hidden_file, mistake
+from services.protocols.roo_native.tools.tool import (
+    Argument,
+    Call,
+    Result,
+    Tool,
+    failed,
+    hidden_file,
+    mistake,
+    switched_off,
+)
 
 
 def _execute(call: Call) -> Result:
@@ -53,4 +61,21 @@ READ_COMMAND_OUTPUT = Tool(
     group="command",
     filled=("artifact_id",),
     lack_fails_turn=True,
+)
+
+
+EXPERIMENTS = (
+    Tool(
+        name="generate_image",
+        run=switched_off,
+        arguments={"prompt": Argument("present"), "path": Argument("present", normal=plain_path), "image": Argument()},
+        group="edit",
+        use="rare",
+    ),
+    Tool(
+        name="run_slash_command",
+        run=switched_off,
+        arguments={"command": Argument("present"), "args": Argument()},
+        use="rare",
+    ),
 )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.protocols.javascript import SPACES, from_units, num_units, to_units, trim
+from services.protocols.javascript.text import SPACES, from_units, num_units, to_units, trim
 from services.protocols.roo_native.parse.values import Number
 
 LINE_LIMIT = 2000

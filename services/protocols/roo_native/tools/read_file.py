@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import cast
 
-from services.protocols.roo.normal_forms import defaulted, plain_path
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import defaulted, plain_path, same_path
 from services.protocols.roo.workspace import is_known_folder, rules_of
 from services.protocols.roo_native.parse.values import (
     Number,

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.roo.checklist import checklist_items, read_checklist
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.task_calls import completion_refusal, mode_problem, subtask_problem, todos_problem
@@ -86,11 +86,7 @@ def _open(call: Call) -> Result:
 NEW_TASK = Tool(
     name="new_task",
     run=_open,
-    arguments={
-        "mode": Argument("present"),
-        "message": Argument("present"),
-        "todos": Argument(normal=checklist_items),
-    },
+    arguments={"mode": Argument("present"), "message": Argument("present"), "todos": Argument(normal=checklist_items)},
     is_drilled=True,
     filled=("mode", "message"),
     lack_fails_turn=True,

@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.protocols.roo.normal_forms import Normal, trimmed
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import Normal, same_path, trimmed
 from services.protocols.roo.workspace import rules_of
 from services.protocols.roo_native.parse.values import is_filled, write_json
 from services.protocols.session import call_key

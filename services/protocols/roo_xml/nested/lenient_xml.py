@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 
-from services.protocols.javascript import SPACE_CLASS, SPACES, trim
+from services.protocols.javascript.text import SPACE_CLASS, SPACES, trim
 
 MAX_DEPTH = 200
 _MAX_OPEN_ENDS = 100

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
-from services.protocols.javascript import SPACE_CLASS as S
+from services.protocols.javascript.text import SPACE_CLASS as S
 from services.protocols.roo.normal_forms import defaulted, plain_command, plain_path
 from services.protocols.roo_xml.tools.tool import Argument, Call, Result, Tool, failed, missing
 

@@ -5,11 +5,10 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from services.protocols.javascript import SPACES, trim
+from services.protocols.javascript.text import SPACES, trim
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
 from services.protocols.roo.diff.blocks import form_problem
-from services.protocols.roo.file_text import decoded, decoded_for, written_text
-from services.protocols.roo.normal_forms import plain_path
+from services.protocols.roo.normal_forms import decoded, decoded_for, plain_path, written_text
 from services.protocols.roo.workspace import numbered
 from services.protocols.roo_xml.tools.tool import (
     Argument,

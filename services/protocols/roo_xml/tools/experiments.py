@@ -1,6 +1,6 @@
 """Tools that only an experiment or a model's own settings bring."""
 
-from services.protocols.javascript import parse_json
+from services.protocols.javascript.text import parse_json
 from services.protocols.roo.normal_forms import plain_path
 from services.protocols.roo_xml.tools.tool import Argument, Number, Tool, leading_number, opted_out
 

@@ -1,6 +1,6 @@
 """`use_mcp_tool` and `access_mcp_resource`: tools and resources of connected servers."""
 
-from services.protocols.javascript import parse_json
+from services.protocols.javascript.text import parse_json
 from services.protocols.roo_xml.tools.tool import Argument, Call, Params, Problem, Result, Tool, failed, mistake
 from services.protocols.turn import ClientState
 from services.protocols.verdict import Fault

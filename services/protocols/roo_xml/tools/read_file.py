@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, cast
 
-from services.protocols.roo.normal_forms import plain_path
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import plain_path, same_path
 from services.protocols.roo.workspace import is_known_folder, numbered
 from services.protocols.roo_xml.nested.lenient_xml import Value
 from services.protocols.roo_xml.nested.values import BadNestedValue, listed, read_nested

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from services.protocols.javascript import trim
+from services.protocols.javascript.text import trim
 from services.protocols.roo.checklist import checklist_items, read_checklist
 from services.protocols.roo.modes import find_mode
 from services.protocols.roo.task_calls import completion_refusal, mode_problem, subtask_problem, todos_problem

@@ -9,11 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from services.protocols.javascript import SPACES
+from services.protocols.javascript.text import SPACES
 from services.protocols.roo.ignored_files import IgnoreRules
 from services.protocols.roo.modes import Refusal, ToolRules, find_mode, refusal
-from services.protocols.roo.normal_forms import trimmed
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import same_path, trimmed
 from services.protocols.roo.workspace import is_known_folder, rules_of
 from services.protocols.session import call_key
 from services.protocols.turn import CallVerdict, ClientState

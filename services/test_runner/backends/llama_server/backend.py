@@ -1,7 +1,5 @@
 """Answers by GGUF files: a server of llama.cpp for each loaded version, asked as any endpoint is."""
 
-import asyncio
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import replace
@@ -22,35 +20,37 @@ from services.chassis.wire import from_document
 from services.lm.conversion.go_template import GoTemplateError
 from services.lm.doctor.diagnosis import Conversation
 from services.lm.process import usable_cores
-from services.test_runner.backends.fair_queue import FairQueue
-from services.test_runner.backends.llama_server.files import OllamaForm, served_files
 from services.test_runner.backends.llama_server.loaded import (
     ALIAS,
     MOST_CONTEXT,
     LoadedServer,
+    OllamaForm,
     OwnKeys,
     num_context,
+    served_files,
 )
 from services.test_runner.backends.llama_server.scoring import ServerScorer
+from services.test_runner.backends.model_pool import ModelPool, WorkerLimits
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
 from services.test_runner.backends.openai_endpoint.servers import LlamaCpp, Refused
 from services.test_runner.backends.served_template import ServedTemplateProbe
-from services.test_runner.backends.transformers_worker import WorkerLimits
-from services.test_runner.domain import FinishReason, Sampling, TestRunPhase
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
+from services.test_runner.domain.generation import Sampling
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
-from services.test_runner.ports import (
+from services.test_runner.domain.test_run import TestRunPhase
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.diagnosis import Comparison
+from services.test_runner.ports.generation import (
     Activity,
     Answer,
     BackendFaultError,
     GenerationEvent,
     Prompt,
     Rendered,
-    ResolvedModel,
     Workload,
 )
-from services.test_runner.ports.diagnosis import Comparison
+from services.test_runner.ports.registry import ResolvedModel
 from services.test_runner.telemetry import TestRunnerTelemetry
 
 _MAX_SLOTS = 4
@@ -59,8 +59,8 @@ _MAX_SLOTS = 4
 _TRIES = 3
 
 
-class LlamaServerBackend:
-    """Keeps at most `max_workers` servers, each ended after `idle_seconds`, or when another version needs its place.
+class LlamaServerBackend(ModelPool[LlamaServer, LoadedServer]):
+    """Answers by GGUF files, each loaded by a server.
 
     Args:
         place: Gives the local path of an artifact.
@@ -75,14 +75,11 @@ class LlamaServerBackend:
         limits: WorkerLimits,
         command: str = "",
     ) -> None:
-        self._place, self._telemetry, self._limits, self._command = place, telemetry, limits, command
-        self._queue = FairQueue(limits.max_workers, limits.queue)
+        super().__init__(limits, telemetry)
+        self._place, self._command = place, command
         self._keys = OwnKeys()
         self._endpoints = OpenAiEndpointBackend(self._keys, max_tries=_TRIES)
         self._client: httpx2.AsyncClient | None = None
-        self._idle: list[LoadedServer] = []
-        self._running: set[LlamaServer] = set()
-        self._endings: set[asyncio.Task[None]] = set()
 
     async def generate(self, workload: Workload) -> AsyncGenerator[GenerationEvent]:
         """Yield `Prepared`, then every answer as it is finished, with activity between."""
@@ -99,7 +96,7 @@ class LlamaServerBackend:
             async with aclosing(answering) as events:
                 async for event in events:
                     if isinstance(event, Answer) and event.finish_reason is FinishReason.BACKEND_FAULT:
-                        await _check_alive(loaded.server)
+                        await _check_alive(loaded.process)
                     yield event
             for refusal in refusals:
                 yield refusal
@@ -123,7 +120,7 @@ class LlamaServerBackend:
         longest = max((row.token_ids for row in rows), key=len)
         prompt = Prompt("score", (), 0, token_ids=longest)
         async with self._asked(model, prompt) as (requests, loaded):
-            options = loaded.server.options
+            options = loaded.process.options
             slots, context = options.num_slots, options.num_context_tokens
             scorer = ServerScorer(requests, slots, context, max_tokens, loaded.ollama.stop)
             async with aclosing(scorer.scores(rows)) as scores:
@@ -143,13 +140,7 @@ class LlamaServerBackend:
 
     async def close(self) -> None:
         """End all servers."""
-        for loaded in self._idle:
-            if loaded.expiry is not None:
-                loaded.expiry.cancel()
-        self._idle.clear()
-        for server in list(self._running):
-            await self._end(server)
-        await asyncio.gather(*self._endings)
+        await super().close()
         await self._endpoints.close()
         if self._client is not None:
             await self._client.aclose()
@@ -164,54 +155,26 @@ class LlamaServerBackend:
         async with self._lent(workload) as loaded:
             self._client = self._client or open_client(())
             try:
-                yield EndpointRequests(self._client, loaded.endpoint, loaded.server.api_key), loaded
+                yield EndpointRequests(self._client, loaded.endpoint, loaded.process.api_key), loaded
             except NotReached as error:
-                await _check_alive(loaded.server)
+                await _check_alive(loaded.process)
                 raise BackendFaultError(f"llama.cpp's server does not answer: {error}.") from error
             except Refused as error:
                 raise _refused(f"llama.cpp's server refuses the prompt: {error}.") from error
             except GoTemplateError as error:
                 raise _refused(f"Ollama's template refuses the messages: {error}") from error
 
-    @asynccontextmanager
-    async def _lent(self, workload: Workload) -> AsyncIterator[LoadedServer]:
-        num_bytes = sum(prompt.size_bytes for prompt in workload.prompts)
-        caller = workload.test_run_id or workload.caller
-        async with self._queue.place(caller, num_bytes, is_bounded=not workload.test_run_id):
-            loaded = await self._load(workload)
-            try:
-                yield loaded
-            finally:
-                if loaded.server.is_alive:
-                    loop = asyncio.get_running_loop()
-                    loaded.expiry = loop.call_later(self._limits.idle_seconds, self._expire, loaded)
-                    self._idle.append(loaded)
-                else:
-                    await self._end(loaded.server)
-
-    async def _load(self, workload: Workload) -> LoadedServer:
-        for loaded in self._idle:
-            if loaded.serves(workload):
-                return self._leave_idle(loaded)
-        while self._idle and len(self._running) >= self._limits.max_workers:
-            await self._end(self._leave_idle(self._idle[0]).server)
-        since = time.monotonic()
+    async def _start(self, workload: Workload) -> LoadedServer:
         command, (options, ollama) = llama_server_command(self._command), await self._options(workload)
         server = await LlamaServer.start(command, options)
-        self._running.add(server)
-        self._telemetry.set_workers(len(self._running))
-        try:
-            await server.ready()
-        except LlamaServerFault as fault:
-            await self._end(server)
-            raise BackendFaultError(str(fault)) from fault
-        except BaseException:
-            await self._end(server)
-            raise
-        self._telemetry.worker_ready(time.monotonic() - since)
+        async with self._started(server):
+            try:
+                await server.ready()
+            except LlamaServerFault as fault:
+                raise BackendFaultError(str(fault)) from fault
         self._keys.of_servers[server.root_url] = server.api_key
         assert workload.base is not None
-        return LoadedServer(workload.base, workload.adapter, server, ollama)
+        return LoadedServer(server, workload.base, workload.adapter, ollama)
 
     async def _options(self, workload: Workload) -> tuple[LlamaServerOptions, OllamaForm]:
         assert workload.base is not None
@@ -231,23 +194,9 @@ class LlamaServerBackend:
         )
         return options, ollama
 
-    def _leave_idle(self, loaded: LoadedServer) -> LoadedServer:
-        self._idle.remove(loaded)
-        if loaded.expiry is not None:
-            loaded.expiry.cancel()
-        return loaded
-
-    def _expire(self, loaded: LoadedServer) -> None:
-        self._idle.remove(loaded)
-        ending = asyncio.get_running_loop().create_task(self._end(loaded.server))
-        self._endings.add(ending)
-        ending.add_done_callback(self._endings.discard)
-
-    async def _end(self, server: LlamaServer) -> None:
-        await server.stop()
-        self._keys.of_servers.pop(server.root_url, None)
-        self._running.discard(server)
-        self._telemetry.set_workers(len(self._running))
+    async def _end(self, process: LlamaServer) -> None:
+        await super()._end(process)
+        self._keys.of_servers.pop(process.root_url, None)
 
 
 def _refused(problem: str) -> InvalidArgument:

@@ -22,8 +22,9 @@ from services.test_runner.backends.openai_endpoint.gates import Gate
 from services.test_runner.backends.openai_endpoint.request_body import offered_tools
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import server_of
-from services.test_runner.domain import Endpoint, Environment, TestRunPhase
-from services.test_runner.ports import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.test_run import Environment, TestRunPhase
+from services.test_runner.ports.generation import Activity, Answer, GenerationEvent, Prepared, Prompt, Workload
 
 # What a server says of itself is asked again after this time, so that another model at its address is seen.
 _FACTS_SECONDS = 300.0

@@ -23,8 +23,9 @@ from services.test_runner.backends.openai_endpoint.gates import Gate
 from services.test_runner.backends.openai_endpoint.reply import Reply
 from services.test_runner.backends.openai_endpoint.request_body import most_prompt_tokens, offered_tools, request_of
 from services.test_runner.backends.openai_endpoint.servers import Server
-from services.test_runner.domain import FinishReason, ToolCall, TryOutcome
-from services.test_runner.ports import Answer, Delta, Prompt, Workload
+from services.test_runner.domain.endpoint import TryOutcome
+from services.test_runner.domain.transcript import FinishReason, ToolCall
+from services.test_runner.ports.generation import Answer, Delta, Prompt, Workload
 
 OnDelta = Callable[[Delta], None]
 OnTry = Callable[[TryOutcome], None]
@@ -74,10 +75,7 @@ class EndpointClient:
         self._endpoint = server.requests.endpoint
         self._options: Any = {} if key else {"headers": {"Authorization": Omit()}}
         self._openai = AsyncOpenAI(
-            api_key=key or "none",
-            base_url=self._endpoint.base_url,
-            max_retries=0,
-            http_client=client,
+            api_key=key or "none", base_url=self._endpoint.base_url, max_retries=0, http_client=client
         )
 
     async def answer(self, workload: Workload, prompt: Prompt, gate: Gate, on_delta: OnDelta) -> Answer:

@@ -9,8 +9,8 @@ from typing import Any
 from services.test_runner.backends.openai_endpoint.failures import unknown_model, wrong_key
 from services.test_runner.backends.openai_endpoint.json_values import count_in, list_in, mapping_in
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NoServer, NotReached, Reply
-from services.test_runner.domain import Endpoint
-from services.test_runner.ports import BackendFaultError
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.ports.generation import BackendFaultError
 
 _MAX_FACT = 200
 _MOST_ADAPTERS = 64
@@ -98,10 +98,7 @@ async def _entries_of(request: Awaitable[Reply]) -> Sequence[Any]:
 
 
 def _of_llama_cpp(
-    endpoint: Endpoint,
-    properties: Mapping[str, Any],
-    adapters: tuple[ServedAdapter, ...],
-    shown: Mapping[str, object],
+    endpoint: Endpoint, properties: Mapping[str, Any], adapters: tuple[ServedAdapter, ...], shown: Mapping[str, object]
 ) -> Facts:
     template, settings = properties.get("chat_template"), mapping_in(properties.get("default_generation_settings"))
     digest = f"sha256:{hashlib.sha256(template.encode()).hexdigest()}" if isinstance(template, str) else ""

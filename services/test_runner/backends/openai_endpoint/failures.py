@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from services.chassis.errors import FailedPrecondition, PermissionDenied, ServiceError
 from services.chassis.machine.guarded_http import BodyTooLongError, ForbiddenAddressError
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
-from services.test_runner.domain import Endpoint, FinishReason
+from services.test_runner.domain.endpoint import Endpoint
+from services.test_runner.domain.transcript import FinishReason
 
 if TYPE_CHECKING:
     import httpx2

@@ -6,7 +6,7 @@ from typing import Self
 from services.chassis.machine.hosts import HostPolicy, HostVariables
 from services.chassis.machine.secrets import Secrets, is_of_deployment
 from services.chassis.settings import is_loopback
-from services.test_runner.domain import Endpoint
+from services.test_runner.domain.endpoint import Endpoint
 
 _VARIABLES = HostVariables("TEST_RUNNER_ENDPOINT_HOSTS", "TEST_RUNNER_ENDPOINT_KEY_HOSTS")
 

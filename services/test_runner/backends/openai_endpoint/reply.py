@@ -7,8 +7,10 @@ from typing import Any
 
 from services.test_runner.backends.openai_endpoint.calls import CallAssembly, GarbledError
 from services.test_runner.backends.openai_endpoint.json_values import count_in, list_in, mapping_in, text_in
-from services.test_runner.domain import Departure, FinishReason, TokenLogProb
-from services.test_runner.ports import Delta
+from services.test_runner.domain.endpoint import Departure
+from services.test_runner.domain.generation import TokenLogProb
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import Delta
 
 OPENAI_WORDS = ("stop", "length", "tool_calls", "function_call")
 _MOST_CHARACTERS = 50

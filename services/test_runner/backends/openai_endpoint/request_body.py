@@ -6,8 +6,9 @@ from typing import Any
 
 from services.chassis.wire import to_document
 from services.test_runner.backends.openai_endpoint.facts import Facts
-from services.test_runner.domain import Endpoint, Sampling, ToolMode
-from services.test_runner.ports import Prompt, Workload
+from services.test_runner.domain.endpoint import Endpoint, ToolMode
+from services.test_runner.domain.generation import Sampling
+from services.test_runner.ports.generation import Prompt, Workload
 
 # OpenAI's servers, and those like them, refuse other names.
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")

@@ -11,7 +11,7 @@ import httpx2
 from services.chassis.machine.guarded_http import ForbiddenAddressError
 from services.test_runner.backends.openai_endpoint.failures import forbidden
 from services.test_runner.backends.openai_endpoint.json_values import list_in, mapping_in
-from services.test_runner.domain import Endpoint
+from services.test_runner.domain.endpoint import Endpoint
 
 _QUICK_SECONDS: Final = 15.0
 _ANSWER_SECONDS: Final = 60.0

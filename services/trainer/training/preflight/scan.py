@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from services.protocols.profile import get_profile
-from services.protocols.suites import parse_suite
 from services.protocols.suites.dataset_row import MAX_ROW_BYTES, DatasetRow
 from services.protocols.suites.near_copies import SuiteTasks
+from services.protocols.suites.suite import parse_suite
 from services.trainer.domain.plan import AttemptPlan
 from services.trainer.domain.preflight import DuplicateRow, RowFault, SuiteFile, SuiteOverlap
 from services.trainer.domain.spec import TrainingMethod

@@ -12,8 +12,7 @@ from tokenizers import Tokenizer, normalizers
 
 from services.lm.doctor.diagnosis import Conversation, Diagnosis, Request
 from services.lm.doctor.examination import CHECKS, examine
-from services.lm.doctor.findings import TABLE
-from services.lm.doctor.subject import open_subject
+from services.lm.doctor.subject import TABLE, open_subject
 from tests.unit.lm.doctor.tokenizer_folders import (
     CHATML,
     HEADER_TOKENS,

@@ -11,7 +11,7 @@ from services.lm.decoder.blocks import Heads
 from services.lm.errors import InvalidChat, LimitExceeded
 from services.lm.generation import engine as engine_module
 from services.lm.generation import lanes
-from services.lm.generation.cache import SequenceCache
+from services.lm.generation.attention import SequenceCache
 from services.lm.generation.engine import Engine
 from services.lm.generation.forward import through_transformers
 from services.lm.generation.grouping import group_prompts

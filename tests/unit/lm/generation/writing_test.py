@@ -10,8 +10,7 @@ from services.lm.generation.engine import Engine
 from services.lm.generation.grouping import common_length
 from services.lm.generation.requests import GenerationRequest, Piece, ResultOptions
 from services.lm.generation.sampling import Draws, choose
-from services.lm.generation.sequence import AnswerText
-from services.lm.generation.speculation import Lookup, draft_length, run_ends
+from services.lm.generation.sequence import AnswerText, Lookup, draft_length, run_ends
 from services.lm.loading import LoadedModel, load
 from services.lm.tiny import write_tiny_model
 from services.lm.worker_protocol import Sampling

@@ -1,6 +1,6 @@
 import pytest
 
-from services.protocols.javascript import from_units, num_units, parse_json, to_units, trim
+from services.protocols.javascript.text import from_units, num_units, parse_json, to_units, trim
 
 
 def test_trim_takes_what_the_client_takes_and_nothing_else() -> None:

@@ -6,8 +6,8 @@ from typing import Literal
 import pytest
 
 from services.protocols.cases import Case, case_from_document, case_to_document
-from services.protocols.material import SINGLE_CALL
-from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE
+from services.protocols.material.catalogue import SINGLE_CALL
+from services.protocols.openai_tools.scenario_case import CATALOGUE
 from services.protocols.openai_tools.scenarios.edits import NOTES, edit
 from services.protocols.openai_tools.scenarios.recovery import RECOVERY
 from services.protocols.profile import get_profile

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from services.feedback.datasets.builder import DatasetOrder, build
-from services.protocols.material import SINGLE_CALL
+from services.protocols.material.catalogue import SINGLE_CALL
 from services.protocols.profile import get_profile
-from services.protocols.roo.scenarios.catalogue import CATALOGUE
+from services.protocols.roo.profile import CATALOGUE
 from services.protocols.suites.dataset_row import DatasetRow
 from services.trainer.training.examples import row_of_line
 

@@ -1,6 +1,6 @@
 import pytest
 
-from services.protocols.roo.file_text import decoded, decoded_for, written_text
+from services.protocols.roo.normal_forms import decoded, decoded_for, written_text
 from services.protocols.session.memory import is_repeated_too_often
 from services.protocols.turn import ClientState
 

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 
 from services.protocols.cases import Case, case_from_document, case_to_document
-from services.protocols.roo.scenarios.catalogue import CATALOGUE
+from services.protocols.roo.profile import CATALOGUE
 from services.protocols.roo.workspace import numbered
 from services.protocols.roo_native.profile import RooNative
 from services.protocols.roo_xml.profile import RooXml

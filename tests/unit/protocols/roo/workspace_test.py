@@ -1,6 +1,6 @@
 import pytest
 
-from services.protocols.roo.paths import is_outside, same_path
+from services.protocols.roo.normal_forms import is_outside, same_path
 from services.protocols.roo.workspace import BadExpression, found_text, is_known_folder, listing, numbered
 from services.protocols.turn import ClientState
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.protocols.javascript import SPACES
+from services.protocols.javascript.text import SPACES
 from services.protocols.roo_native.tools.edit.loose_match import loose_matches
 from services.protocols.roo_native.tools.edit.replacement import EditError, edited, search_replaced, tolerantly_edited
 from tests.machine import takes_less_than

@@ -8,8 +8,8 @@ import pytest
 
 from services.protocols.profile import get_profile
 from services.protocols.session import Session, judge_session
-from services.protocols.suites import Suite, suite_text
 from services.protocols.suites.balance import category_of
+from services.protocols.suites.suite import Suite, suite_text
 
 DIGESTS = {
     ("roo_xml/core", 1): "sha256:975de1b67378848eadcb6bda4508603448b76ad44556dad58c02b9b38586fd37",

@@ -8,16 +8,16 @@ from functools import cache
 import pytest
 
 from services.protocols.cases import Case, case_from_document, case_to_document
-from services.protocols.material import SINGLE_CALL, Catalogue, Split, StockExhausted, StockName, UnknownCategory
-from services.protocols.material.draw import SLOT, load_stock
-from services.protocols.openai_tools.scenarios.catalogue import CATALOGUE as FUNCTIONS
+from services.protocols.material.catalogue import SINGLE_CALL, Catalogue, StockExhausted, UnknownCategory
+from services.protocols.material.draw import SLOT, Split, StockName, load_stock
+from services.protocols.openai_tools.scenario_case import CATALOGUE as FUNCTIONS
 from services.protocols.profile import get_profile
-from services.protocols.roo.scenarios.catalogue import CATALOGUE as ROO
-from services.protocols.suites import suite_text
+from services.protocols.roo.profile import CATALOGUE as ROO
 from services.protocols.suites.balance import category_of
 from services.protocols.suites.freeze import generate_suite
 from services.protocols.suites.overlap import find_overlaps
 from services.protocols.suites.references import reference_problem
+from services.protocols.suites.suite import suite_text
 
 PROFILES = ("roo_xml", "roo_native", "openai_tools")
 SPLITS: tuple[Split, ...] = ("train", "validation", "probe")

@@ -6,7 +6,7 @@ import pytest
 
 from services.protocols.cases import Case, Expected, case_to_document
 from services.protocols.roo_xml.profile import PROFILE
-from services.protocols.suites import SuiteError, parse_suite, suite_text
+from services.protocols.suites.suite import SuiteError, parse_suite, suite_text
 
 
 def a_case(case_id: str) -> Case:

@@ -13,7 +13,7 @@ from services.chassis.errors import AlreadyExists, Busy, InvalidArgument
 from services.chassis.waiting import Places
 from services.protocols.cases import case_to_document
 from services.protocols.profile import get_profile
-from services.protocols.suites import Provenance
+from services.protocols.suites.suite import Provenance
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.paging import PageRequest
 from services.registry.domain.suite_source import MAX_PROBLEMS, Conversion, SuiteFormat

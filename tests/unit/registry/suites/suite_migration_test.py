@@ -10,7 +10,7 @@ from sqlalchemy import Connection, MetaData, insert, text
 from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.jobs.tables import METADATA as JOB_METADATA
-from services.protocols.suites.provenance import UNKNOWN
+from services.protocols.suites.suite import UNKNOWN
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.identifiers import VersionRef
 from services.registry.store.tables import METADATA, TEST_SUITE_VERSIONS

@@ -18,11 +18,11 @@ from services.lm.tiny import write_tiny_model
 from services.protocols.profile import get_profile, profile_ids
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.convert import diagnosis_to_proto
-from services.test_runner.domain import Artifact, Form
 from services.test_runner.domain.diagnosis import DiagnosisSpec, RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
-from services.test_runner.ports import ResolvedModel
+from services.test_runner.domain.test_run import Artifact, Form
 from services.test_runner.ports.diagnosis import Comparison
+from services.test_runner.ports.registry import ResolvedModel
 from services.test_runner.usecases.conversations import conversations_of
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 from tests.unit import run_specs as specs

@@ -21,10 +21,10 @@ from services.lm.doctor.diagnosis import Diagnosis
 from services.test_runner.backends.doctor_process import DoctorProcess
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
-from services.test_runner.domain import Artifact
 from services.test_runner.domain.diagnosis import DiagnosisSpec
 from services.test_runner.domain.endpoint import Endpoint
-from services.test_runner.ports import ResolvedModel
+from services.test_runner.domain.test_run import Artifact
+from services.test_runner.ports.registry import ResolvedModel
 from services.test_runner.usecases.diagnosis import DiagnosisUseCases
 from tests.machine import PATIENCE_SECONDS, free_port
 from tests.unit import run_specs as specs

@@ -15,11 +15,11 @@ from services.chassis.machine.secrets import Secrets
 from services.lm.doctor.diagnosis import Conversation, Rendering
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.backends.served_template import ServedTemplateProbe
-from services.test_runner.domain import Message
 from services.test_runner.domain.diagnosis import RenderedConversation, Room
 from services.test_runner.domain.endpoint import Endpoint, ToolMode
-from services.test_runner.ports import Prompt, Rendered
+from services.test_runner.domain.transcript import Message
 from services.test_runner.ports.diagnosis import Comparison
+from services.test_runner.ports.generation import Prompt, Rendered
 from tests.unit import run_specs as specs
 
 TOOL = {"type": "function", "function": {"name": "read_file", "parameters": {"type": "object", "properties": {}}}}

@@ -7,8 +7,8 @@ from typing import Any
 from services.chassis.machine.secrets import Secrets
 from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpointBackend
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
-from services.test_runner.domain import Message
-from services.test_runner.ports import Answer, GenerationEvent, Prompt, Workload
+from services.test_runner.domain.transcript import Message
+from services.test_runner.ports.generation import Answer, GenerationEvent, Prompt, Workload
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import FakeEndpoint
 from tests.unit import run_specs as specs

@@ -9,8 +9,8 @@ import pytest
 
 from services.chassis.errors import Busy
 from services.test_runner.backends.fair_queue import FairQueue, QueueLimits
-from services.test_runner.domain import FinishReason, Message
-from services.test_runner.ports import Prompt
+from services.test_runner.domain.transcript import FinishReason, Message
+from services.test_runner.ports.generation import Prompt
 from tests.fakes.endpoint import (
     FakeEndpoint,
     Request,

@@ -8,7 +8,8 @@ import pytest
 
 from services.test_runner.backends.openai_endpoint.calls import CallAssembly, GarbledError
 from services.test_runner.backends.openai_endpoint.reply import Reply
-from services.test_runner.domain import Departure, FinishReason
+from services.test_runner.domain.endpoint import Departure
+from services.test_runner.domain.transcript import FinishReason
 
 A, B = '{"sku": "S-1", "n": 3}', '{"sku": "S-2", "n": 1}'
 TWO = (("reserve", A), ("reserve", B))

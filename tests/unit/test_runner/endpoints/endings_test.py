@@ -8,8 +8,8 @@ import pytest
 
 from services.test_runner.backends.openai_endpoint.calls import GarbledError
 from services.test_runner.backends.openai_endpoint.reply import ending_of, remark_on
-from services.test_runner.domain import FinishReason, Message
-from services.test_runner.ports import Prompt
+from services.test_runner.domain.transcript import FinishReason, Message
+from services.test_runner.ports.generation import Prompt
 from tests.fakes.endpoint import begin_stream, chunk, event, running, streams
 from tests.unit.test_runner.endpoints.asking import answer_of
 

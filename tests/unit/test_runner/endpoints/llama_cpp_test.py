@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from services.chassis.errors import FailedPrecondition
-from services.test_runner.domain import FinishReason, Message, ToolCall, ToolMode
-from services.test_runner.ports import Prepared, Prompt
+from services.test_runner.domain.endpoint import ToolMode
+from services.test_runner.domain.transcript import FinishReason, Message, ToolCall
+from services.test_runner.ports.generation import Prepared, Prompt
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import running, says
 from tests.unit.test_runner.endpoints.asking import TOOL, answer_of, events_of

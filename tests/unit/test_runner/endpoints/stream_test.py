@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.test_runner.domain import Departure, FinishReason
-from services.test_runner.ports import Prompt
+from services.test_runner.domain.endpoint import Departure
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import Prompt
 from tests.fakes.endpoint import chunk, running, streams, writes
 from tests.unit.test_runner.endpoints.asking import answer_of
 

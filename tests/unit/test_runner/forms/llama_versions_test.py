@@ -16,11 +16,14 @@ from services.chassis.errors import FailedPrecondition, InvalidArgument
 from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
 from services.test_runner.backends.llama_server.backend import LlamaServerBackend
+from services.test_runner.backends.model_pool import WorkerLimits
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, Reply
-from services.test_runner.backends.transformers_worker import WorkerLimits
-from services.test_runner.domain import Artifact, FinishReason, Form, Message, Sampling
+from services.test_runner.domain.generation import Sampling
 from services.test_runner.domain.scoring import AnswerRow
-from services.test_runner.ports import Answer, BackendFaultError, Prompt, ResolvedModel, Workload
+from services.test_runner.domain.test_run import Artifact, Form
+from services.test_runner.domain.transcript import FinishReason, Message
+from services.test_runner.ports.generation import Answer, BackendFaultError, Prompt, Workload
+from services.test_runner.ports.registry import ResolvedModel
 from services.test_runner.telemetry import TestRunnerTelemetry
 from tests.unit.lm.gguf.models import TOKENS, Z, write
 
@@ -116,10 +119,10 @@ async def test_a_server_that_dies_breaks_its_work_and_the_next_starts_another(
 ) -> None:
     await answers(backend, workload(model))
     (loaded,) = backend._idle
-    os.killpg(loaded.server.pid, signal.SIGSTOP)
+    os.killpg(loaded.process.pid, signal.SIGSTOP)
     broken = answers(backend, workload(model, max_new_tokens=40))
     with pytest.raises(BackendFaultError, match=r"llama\.cpp's server ended with code -9"):
-        os.killpg(loaded.server.pid, signal.SIGKILL)
+        os.killpg(loaded.process.pid, signal.SIGKILL)
         await broken
     assert [answer.text for answer in await answers(backend, workload(model))] == ["ZZZZ"]
     assert len(backend._running) == 1 and Z

@@ -12,10 +12,10 @@ import pytest
 from services.chassis.errors import FailedPrecondition
 from services.feedback.gate.prompts import RenderedPrompt, prompt_difference
 from services.feedback.gate.rows import GateRow
-from services.test_runner.backends.llama_server.files import OllamaForm, served_files
-from services.test_runner.domain import FinishReason, Message
+from services.test_runner.backends.llama_server.loaded import OllamaForm, served_files
+from services.test_runner.domain.transcript import FinishReason, Message
 from services.test_runner.domain.transcript import Message as ChatMessage
-from services.test_runner.ports import Prompt
+from services.test_runner.ports.generation import Prompt
 
 TOOL = {
     "type": "function",

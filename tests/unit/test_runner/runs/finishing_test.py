@@ -12,8 +12,9 @@ import pytest
 from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.jobs import JobState
 from services.test_runner import convert
-from services.test_runner.domain import Environment, TestRunSpec, Transcript
-from services.test_runner.ports import BackendFaultError
+from services.test_runner.domain.test_run import Environment, TestRunSpec
+from services.test_runner.domain.transcript import Transcript
+from services.test_runner.ports.generation import BackendFaultError
 from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import CASES, SPEC, Bench, FakeBackend
 

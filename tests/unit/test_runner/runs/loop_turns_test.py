@@ -7,16 +7,8 @@ from types import SimpleNamespace
 from drillyard.test_runner.v1 import transcript_pb2
 
 from services.chassis.jobs import SqlJobStore
-from services.test_runner.domain import (
-    Artifact,
-    Environment,
-    FinishReason,
-    Hold,
-    Message,
-    RunInputs,
-    RunRecord,
-    Transcript,
-)
+from services.test_runner.domain.test_run import Artifact, Environment, Hold, RunInputs, RunRecord
+from services.test_runner.domain.transcript import FinishReason, Message, Transcript
 from services.test_runner.servicer import TestRunnerServicer
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from services.test_runner.usecases.transcript import TranscriptUseCases

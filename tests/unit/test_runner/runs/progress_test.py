@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from services.chassis.jobs import JobContext, Json
-from services.test_runner.domain import TestRunPhase
+from services.test_runner.domain.test_run import TestRunPhase
 from services.test_runner.jobs.progress import RunProgress
-from services.test_runner.ports import Activity
+from services.test_runner.ports.generation import Activity
 from tests.unit.chassis.jobs.memory_store import MemoryJobStore
 
 

@@ -13,8 +13,11 @@ from services.chassis.jobs import JobState
 from services.protocols.cases import Case
 from services.protocols.profile import get_profile
 from services.protocols.session import Session
-from services.test_runner.domain import Departure, Environment, FinishReason, TokenLogProb, ToolCall
-from services.test_runner.ports import Answer, BackendFaultError, Prompt
+from services.test_runner.domain.endpoint import Departure
+from services.test_runner.domain.generation import TokenLogProb
+from services.test_runner.domain.test_run import Environment
+from services.test_runner.domain.transcript import FinishReason, ToolCall
+from services.test_runner.ports.generation import Answer, BackendFaultError, Prompt
 from tests.unit import run_specs as specs
 from tests.unit.test_runner.bench import SPEC, Bench, FakeBackend
 

@@ -11,12 +11,13 @@ import pytest
 
 from services.chassis.jobs import Job, JobState
 from services.protocols.profile import get_profile
-from services.test_runner.domain import KIND, SHARE_KIND, Environment, Hold, RunRecord, Transcript
+from services.test_runner.domain.test_run import KIND, SHARE_KIND, Environment, Hold, RunRecord
+from services.test_runner.domain.transcript import Transcript
 from services.test_runner.jobs import run_share
 from services.test_runner.jobs.invitations import Invitations, Likeness
 from services.test_runner.jobs.test_run import CaseReader
 from services.test_runner.jobs.windows import SharedRun
-from services.test_runner.ports import BackendFaultError, GenerationEvent, Workload
+from services.test_runner.ports.generation import BackendFaultError, GenerationEvent, Workload
 from services.test_runner.store.sql import SqlRunStore
 from tests.machine import PATIENCE_SECONDS
 from tests.unit.run_specs import run_spec

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from services.chassis.errors import ServiceError, Unavailable, Unimplemented
-from services.test_runner.domain import FinishReason
-from services.test_runner.ports import Answer, BackendFaultError, Prompt
+from services.test_runner.domain.transcript import FinishReason
+from services.test_runner.ports.generation import Answer, BackendFaultError, Prompt
 from services.test_runner.ports.registry import WorkerDeployment
 from services.test_runner.usecases.deployments import DeploymentChecks
 from services.test_runner.usecases.generation import GenerationUseCases

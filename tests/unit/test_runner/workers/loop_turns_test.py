@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.test_runner.domain import Artifact, Message
-from services.test_runner.ports import Answer, Prompt, Workload
+from services.test_runner.domain.test_run import Artifact
+from services.test_runner.domain.transcript import Message
+from services.test_runner.ports.generation import Answer, Prompt, Workload
 from tests.unit import run_specs as specs
 from tests.unit.loop_turns import LONGEST_TURN_SECONDS, longest_turn
 from tests.unit.test_runner.workers.workers_test import bench

@@ -14,10 +14,12 @@ import pytest
 
 from services.chassis.errors import InvalidArgument
 from services.chassis.telemetry import Telemetry
-from services.test_runner.backends.transformers_worker import TransformersWorkerBackend, WorkerLimits
+from services.test_runner.backends.model_pool import WorkerLimits
+from services.test_runner.backends.transformers_worker import TransformersWorkerBackend
 from services.test_runner.backends.worker_process import WorkerTimeouts
-from services.test_runner.domain import Artifact, FinishReason, Message
-from services.test_runner.ports import Answer, BackendFaultError, GenerationEvent, Prepared, Prompt, Workload
+from services.test_runner.domain.test_run import Artifact
+from services.test_runner.domain.transcript import FinishReason, Message
+from services.test_runner.ports.generation import Answer, BackendFaultError, GenerationEvent, Prepared, Prompt, Workload
 from services.test_runner.telemetry import TestRunnerTelemetry
 from tests.fakes import generation_worker
 from tests.unit import run_specs as specs

@@ -26,11 +26,7 @@ GEMMA: Final = Family(
     "gemma",
     "gemma",
     "GemmaForCausalLM",
-    layer=(
-        *(replace(norm, shift=1) for norm in NORMS),
-        *attention(interleaved=False),
-        *FEED_FORWARD,
-    ),
+    layer=(*(replace(norm, shift=1) for norm in NORMS), *attention(interleaved=False), *FEED_FORWARD),
     frame=_FRAME,
     head="never",
     activation=_ACTIVATION,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from services.protocols.roo.ignored_files import ignore_rules
-from services.protocols.roo.paths import is_outside, same_path
+from services.protocols.roo.normal_forms import is_outside, same_path
 from services.protocols.roo.workspace import is_known_folder, rules_of
 from services.protocols.roo_native.tools.edit.files import writer
 from services.protocols.roo_native.tools.edit.patch import FileChange, PatchError, changes_of, read_patch

@@ -4,9 +4,7 @@ from collections.abc import Callable
 
 from services.protocols.roo.diff.apply import DiffOutcome, apply_diff
 from services.protocols.roo.diff.blocks import form_problem
-from services.protocols.roo.file_text import decoded_for, written_text
-from services.protocols.roo.normal_forms import plain_path
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import decoded_for, plain_path, same_path, written_text
 from services.protocols.roo.workspace import is_known_folder
 from services.protocols.roo_native.parse.values import write_json
 from services.protocols.roo_native.tools.tool import (

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from services.protocols.javascript import SPACES
+from services.protocols.javascript.text import SPACES
 
 Span = tuple[int, int]
 _WORD = re.compile(f"[^{SPACES}]+")

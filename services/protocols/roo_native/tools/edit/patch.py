@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from services.protocols.javascript import SPACES, trim
+from services.protocols.javascript.text import SPACES, trim
 
 _BEGIN, _END = "*** Begin Patch", "*** End Patch"
 _HEADERS: dict[str, Literal["add", "delete", "update"]] = {

@@ -6,8 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from services.protocols.roo.normal_forms import plain_path
-from services.protocols.roo.paths import same_path
+from services.protocols.roo.normal_forms import plain_path, same_path
 from services.protocols.roo_native.parse.values import number_of, optional_boolean
 from services.protocols.roo_native.tools.edit.files import absent_file, folder_fault, writer
 from services.protocols.roo_native.tools.edit.loose_match import loose_matches

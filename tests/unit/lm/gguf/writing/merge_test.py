@@ -10,8 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from services.lm.adapters import LoraSettings, add_lora, save_adapter
 from services.lm.conversion import merge
-from services.lm.conversion.merge import merge_folders
-from services.lm.conversion.writing.merged_tensor import MergedTensor
+from services.lm.conversion.merge import MergedTensor, merge_folders
 from services.lm.conversion.writing.model_folder import write_weights
 from services.lm.conversion.writing.stored_tensors import StoredTensor, tensors_of_folder
 from services.lm.errors import AdapterMismatch, InvalidModelFile, LmError
