@@ -243,7 +243,7 @@ async def test_a_case_whose_time_is_over_is_asked_no_more() -> None:
 
 async def test_a_run_whose_time_is_over_fails_and_keeps_its_windows() -> None:
     bench = Bench(FakeBackend(blocks_call=2))
-    run = await bench.usecases.create("r", replace(SPEC, run_timeout_seconds=0.5))
+    run = await bench.usecases.create("r", replace(SPEC, run_timeout_seconds=3))
     job = await bench.work(run.job.job_id)
     assert job.state is JobState.FAILED
     assert job.error is not None and job.error.code == DeadlineExceeded.code
