@@ -14,8 +14,8 @@ from services.chassis.database import Database
 from services.chassis.database.migration import migrate
 from services.chassis.jobs import Job, SqlJobStore
 from services.chassis.waiting import patiently
-from services.test_runner.domain import AnswerTurn, Environment, FinishReason, Hold, Message, RunInputs, RunRecord
-from services.test_runner.domain.transcript import transcript_of
+from services.test_runner.domain.test_run import Environment, Hold, RunInputs, RunRecord
+from services.test_runner.domain.transcript import AnswerTurn, FinishReason, Message, transcript_of
 from services.test_runner.store.sql import MIGRATIONS, SqlRunStore
 from tests.bench.cluster.scale.stack import database_seconds
 from tests.storm.databases import databases
