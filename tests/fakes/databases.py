@@ -1,7 +1,5 @@
 """SQLite databases that have a service's schema, which is made once and copied."""
 
-from __future__ import annotations
-
 import asyncio
 import functools
 import tempfile

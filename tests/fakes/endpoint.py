@@ -1,7 +1,5 @@
 """A server that speaks OpenAI's chat completions, and every way to do it wrong."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json

@@ -4,8 +4,6 @@ The folder's name is one of: steady, refuses, dies-loading, dies-once, dies-alwa
 does when it is told to. Run as a script.
 """
 
-from __future__ import annotations
-
 import argparse
 import os
 import signal

@@ -1,7 +1,5 @@
 """Durable jobs of a fake neighbour: real rules, in memory, done at once unless a test holds them."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing

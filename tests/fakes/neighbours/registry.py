@@ -1,7 +1,5 @@
 """A registry in memory behind the real contract, with the model "tiny@1" and built-in suites."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

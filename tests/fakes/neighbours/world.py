@@ -1,7 +1,5 @@
 """The four services that feedback calls, as fakes behind one real gRPC server on loopback."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,7 +1,5 @@
 """Serves the services with a made-up model behind a gateway: `python -m tests.fakes.system [PORT]`."""
 
-from __future__ import annotations
-
 import asyncio
 import sys
 import tempfile

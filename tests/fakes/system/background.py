@@ -1,7 +1,5 @@
 """Services in a thread, for tests that are not asynchronous themselves."""
 
-from __future__ import annotations
-
 import asyncio
 import queue
 import threading

@@ -1,7 +1,5 @@
 """A made-up model: it obeys single words, and answers a suite's cases rightly as often as it is told to."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import random

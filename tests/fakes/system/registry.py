@@ -1,7 +1,5 @@
 """The real registry in this process, with one model and one dataset to train on."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

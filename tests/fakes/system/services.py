@@ -1,7 +1,5 @@
 """The five services in one process, wired as they wire themselves; what generates and what trains is made up."""
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field

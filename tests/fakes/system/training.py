@@ -1,7 +1,5 @@
 """A training backend without processes: it tells a falling loss and leaves an adapter of zeros."""
 
-from __future__ import annotations
-
 import asyncio
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The backend that asks served models, against a server that does everything wrong on demand."""
 
-from __future__ import annotations
-
 import asyncio
 import gzip
 import json
@@ -21,15 +19,8 @@ from services.test_runner.backends.openai_endpoint.backend import OpenAiEndpoint
 from services.test_runner.backends.openai_endpoint.policy import OperatorPolicy
 from services.test_runner.domain.endpoint import Endpoint, ToolMode, TryOutcome
 from services.test_runner.domain.transcript import FinishReason, Message
-from services.test_runner.ports.generation import (
-    Answer,
-    BackendFaultError,
-    Delta,
-    GenerationEvent,
-    Prepared,
-    Prompt,
-    Workload,
-)
+from services.test_runner.ports import generation as ports
+from services.test_runner.ports.generation import Answer, Delta, Prepared, Prompt, Workload
 from tests.fakes import endpoint as fake
 from tests.fakes.endpoint import FakeEndpoint, begin_stream, chunk, refuses, running, says, streams, writes
 from tests.machine import PATIENCE_SECONDS
@@ -58,7 +49,7 @@ def workload(server: FakeEndpoint, count: int = 1, **choices: Any) -> Workload:
     return Workload(None, None, choices.pop("prompts", prompts), specs.sampling(), endpoint=endpoint, **choices)
 
 
-async def events_of(server: FakeEndpoint, count: int = 1, **choices: Any) -> list[GenerationEvent]:
+async def events_of(server: FakeEndpoint, count: int = 1, **choices: Any) -> list[ports.GenerationEvent]:
     async with backend_of(choices.pop("folder", None), max_tries=choices.pop("max_tries", 3)) as backend:
         return [event async for event in backend.generate(workload(server, count, **choices))]
 
@@ -306,7 +297,7 @@ async def test_a_server_that_is_down_is_a_fault_of_the_backend() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     server = FakeEndpoint([says("x")], base_url=f"http://127.0.0.1:{port}/v1")
-    with pytest.raises(BackendFaultError, match="No server answers"):
+    with pytest.raises(ports.BackendFaultError, match="No server answers"):
         await answer_of(server)
 
 
