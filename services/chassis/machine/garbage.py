@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 import grpc.aio
 import structlog
@@ -100,8 +101,8 @@ class Place:
             sizes[kind] += size_below(Path(entry.path))
         return pb.ServiceStorage(
             service=self.service,
-            database=_without_password(self.database_url),
-            artifacts=_without_password(self.artifacts_url),
+            database=_place_of(self.database_url),
+            artifacts=_place_of(self.artifacts_url),
             kinds=[pb.StoredKind(kind=kind, size_bytes=size) for kind, size in sizes.most_common()],
             free_bytes=shutil.disk_usage(self.folder if self.folder.is_dir() else self.folder.anchor).free,
             settings=map(self._setting, self.shown),
@@ -121,12 +122,18 @@ class Place:
         )
 
 
-def _without_password(url: str) -> str:
-    """Return an address without user, password and options; of SQLite the path of its file."""
-    parts = urlsplit(url)
-    if parts.scheme.startswith("sqlite"):
-        return unquote(parts.path.removeprefix("/"))
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
+def _place_of(url: str) -> str:
+    """Return an address without user, password and options; where these cannot be told apart, the scheme alone.
+
+    Of SQLite the path of its file.
+    """
+    scheme, separator, rest = url.partition("://")
+    if scheme.startswith("sqlite"):
+        return unquote(rest.removeprefix("/").partition("?")[0])
+    credentials, at, place = rest.rpartition("@")
+    if at and set("@?#") & set(credentials):
+        return f"{scheme}{separator}…"
+    return scheme + separator + re.split("[?#]", place)[0]
 
 
 class GarbageCollector(rpc.StorageServiceServicer):

@@ -52,21 +52,27 @@ def collector_of(*items: Garbage) -> GarbageCollector:
     return collector
 
 
+@pytest.mark.parametrize("password", ["hidden", "/hidden", "#hidden", "?hidden", "@hidden"])
 async def test_a_service_says_where_it_keeps_its_things_and_no_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    password: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "trainer" / "artifacts").mkdir(parents=True)
     (tmp_path / "trainer" / "artifacts" / "blob").write_bytes(b"12345")
     (tmp_path / "trainer" / "state.db").write_bytes(b"1")
     monkeypatch.setenv("TEST_RUNNER_ENDPOINT_KEY_HOSTS", '{"big-model": ["models.example.com"]}')
-    monkeypatch.setenv("TEST_RUNNER_DATABASE_URL", "postgresql+asyncpg://ann:hidden@db:5432/drillyard?password=hidden")
+    database = f"postgresql+asyncpg://ann:{password}@db:5432/drillyard?password=hidden"
+    monkeypatch.setenv("TEST_RUNNER_DATABASE_URL", database)
     settings = TestRunnerSettings(data_dir=tmp_path)
     shown = ("database_url", "gc_hours", *settings.shown)
-    place = Place("trainer", tmp_path / "trainer", settings.database_url, "s3://key:hidden@bucket/a", settings, shown)
+    place = Place(
+        "trainer", tmp_path / "trainer", settings.database_url, f"s3://key:{password}@bucket/a", settings, shown
+    )
     (told,) = await GarbageCollector("trainer", 24, place).places()
     assert [(one.kind, one.size_bytes) for one in told.kinds] == [("artifacts", 5), ("database", 1)]
     assert told.free_bytes > 0 and "hidden" not in str(told)
-    assert (told.database, told.artifacts) == ("postgresql+asyncpg://db:5432/drillyard", "s3://bucket/a")
+    is_clear = password in ("hidden", "/hidden")
+    assert told.database == "postgresql+asyncpg://" + ("db:5432/drillyard" if is_clear else "…")
+    assert told.artifacts == "s3://" + ("bucket/a" if is_clear else "…")
     by_variable = {one.variable: one for one in told.settings}
     hosts = by_variable["TEST_RUNNER_ENDPOINT_KEY_HOSTS"]
     assert hosts.is_set and "models.example.com" in hosts.value and hosts.help
