@@ -5,7 +5,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
+from sqlalchemy import text
 
+from services.chassis.database import Database
 from services.chassis.errors import Aborted, AlreadyExists, FailedPrecondition, NotFound
 from services.registry.__main__ import MIGRATIONS
 from services.registry.domain.deployment import (
@@ -29,6 +31,7 @@ from tests.contract.conftest import OpenDatabase
 from tests.contract.registry_store_test import model_draft
 
 CHAMPION = "tiny:champion"
+STATES_OF_THE_RELEASE_BEFORE = {"starting", "ready", "failed", "stopping"}
 READY = DeploymentStatus(DeploymentState.READY, base_url="http://127.0.0.1:1/v1")
 
 
@@ -38,6 +41,7 @@ class Stores:
     deployments: SqlDeploymentStore
     models: SqlModelStore
     versions: tuple[str, ...]
+    database: Database
 
     async def point(
         self, version_id: str, expected: int, deployment_id: str = "", shadow: str = "", evidence: str = "evaluation-1"
@@ -47,7 +51,10 @@ class Stores:
 
     async def deploy(self, version_id: str, request_id: str = "", *, num_gpus: int = 0, suite: str = "") -> Deployment:
         spec = DeploymentSpec(version_id, DeploymentBackend.UNSPECIFIED, "", 1, num_gpus, 0, suite)
-        return await self.deployments.add(request_id, spec, DeploymentBackend.WORKER)
+        return await self.add(request_id, spec, suite)
+
+    async def add(self, request_id: str, spec: DeploymentSpec, suite: str) -> Deployment:
+        return await self.deployments.add(request_id, spec, DeploymentBackend.WORKER, suite)
 
     async def version(self, version_id: str) -> ModelVersion:
         version = await self.models.get_version(version_ref(version_id))
@@ -60,7 +67,7 @@ async def stores(request: pytest.FixtureRequest, open_database: OpenDatabase) ->
     database = await open_database(request.param, MIGRATIONS)
     models = SqlModelStore(database)
     versions = tuple([(await models.add_version(model_draft(content=name))).version_id for name in "abc"])
-    yield Stores(SqlAliasStore(database), SqlDeploymentStore(database), models, versions)
+    yield Stores(SqlAliasStore(database), SqlDeploymentStore(database), models, versions, database)
 
 
 async def test_of_callers_that_saw_the_same_revision_one_moves_the_alias(stores: Stores) -> None:
@@ -152,6 +159,25 @@ async def test_a_deployment_with_a_suite_answers_to_an_alias_once_it_has_passed(
         await store.tell_test((await stores.deploy(version_id)).deployment_id, ended)
 
 
+async def test_replicas_of_the_release_before_read_what_is_tested_and_let_it_through_to_no_alias(
+    stores: Stores,
+) -> None:
+    deployment = await stores.deploy(stores.versions[0], suite="roo_xml/smoke@1")
+    asked = DeploymentTest(test_run_id="run-1", summary="It is asked.")
+    await stores.deployments.tell(deployment.deployment_id, deployment.tested(READY))
+    for test in (None, asked):
+        if test:
+            await stores.deployments.tell_test(deployment.deployment_id, test)
+        async with stores.database.session() as session:
+            states = (await session.execute(text("SELECT state FROM deployments"))).scalars().all()
+        assert set(states) <= STATES_OF_THE_RELEASE_BEFORE
+        assert (await stores.deployments.get(deployment.deployment_id)).state is DeploymentState.TESTING
+    async with stores.database.session() as session:
+        await session.execute(text("UPDATE deployments SET state = 'ready', reason = ''"))
+    with pytest.raises(FailedPrecondition, match=r"is testing: It is asked\."):
+        await stores.point(stores.versions[0], 0, deployment.deployment_id)
+
+
 async def test_after_a_rollback_workers_answer_where_the_deployment_is_gone(stores: Stores) -> None:
     deployments = [(await stores.deploy(version_id)).deployment_id for version_id in stores.versions[:2]]
     for number, deployment_id in enumerate(deployments):
@@ -209,6 +235,27 @@ async def test_a_repeated_request_is_one_deployment(stores: Stores) -> None:
     assert len({deployment.deployment_id for deployment in deployments}) == 1
     with pytest.raises(AlreadyExists):
         await stores.deploy(stores.versions[0], "r", num_gpus=1)
+
+
+async def test_a_request_is_the_same_by_its_words_and_not_by_the_suite_that_was_found_for_them(
+    stores: Stores,
+) -> None:
+    spec = DeploymentSpec(stores.versions[0], DeploymentBackend.UNSPECIFIED, "", 1, 0, 0, "roo_xml/smoke", 0.5)
+    first = await stores.add("r", spec, "roo_xml/smoke@1")
+    assert (await stores.add("r", spec, "roo_xml/smoke@2")) == first
+    assert first.spec.test_suite_version_id == "roo_xml/smoke@1"
+    untested = replace(spec, test_suite_version_id="", minimum_rate=0.0, without_test=True)
+    for other in (untested, replace(spec, minimum_rate=0.6), replace(spec, test_suite_version_id="")):
+        with pytest.raises(AlreadyExists):
+            await stores.add("r", other, "")
+    # As the release before wrote it, which knew no suites.
+    row = "asked_test_suite = NULL, test_suite_version_id = '', minimum_rate = 0"
+    async with stores.database.session() as session:
+        await session.execute(text(f"UPDATE deployments SET {row}"))
+    for same in (spec, untested):
+        assert (await stores.add("r", same, same.test_suite_version_id)).deployment_id == first.deployment_id
+    with pytest.raises(AlreadyExists):
+        await stores.add("r", replace(spec, num_gpus=1), "")
 
 
 async def test_what_is_taken_down_does_not_come_back(stores: Stores) -> None:

@@ -98,8 +98,8 @@ class TestSuiteStore(VersionStore[TestSuiteVersion], Protocol):
 class DeploymentStore(Protocol):
     """Deployments; each is there until nothing of it is left."""
 
-    async def add(self, request_id: str, spec: DeploymentSpec, backend: DeploymentBackend) -> Deployment:
-        """Store a deployment that `backend` is to serve as `spec` says, or return what the request_id was used for."""
+    async def add(self, request_id: str, spec: DeploymentSpec, backend: DeploymentBackend, suite: str) -> Deployment:
+        """Store what was asked for, by what is to serve it and pass, or return what the request_id was used for."""
 
     async def get(self, deployment_id: str) -> Deployment:
         """Return one deployment, or raise NotFound."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Float, cast, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -39,8 +41,14 @@ class SqlDeploymentStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add(self, request_id: str, spec: DeploymentSpec, backend: DeploymentBackend) -> Deployment:
-        """Store a deployment that `backend` is to serve as `spec` says, or return what the request_id was used for.
+    async def add(self, request_id: str, spec: DeploymentSpec, backend: DeploymentBackend, suite: str) -> Deployment:
+        """Store a deployment, or return what the request_id was used for.
+
+        Args:
+            request_id: Empty for none.
+            spec: What was asked for.
+            backend: What is to serve it.
+            suite: The version of the suite that it must pass; empty for none.
 
         Raises:
             NotFound: There is no such version any more.
@@ -49,8 +57,9 @@ class SqlDeploymentStore:
         """
         now = datetime.now(UTC)
         row = {
-            **row_of(replace(spec, backend=backend), DEPLOYMENTS),
+            **row_of(replace(spec, backend=backend, test_suite_version_id=suite), DEPLOYMENTS),
             "asked_backend": spec.backend.value,
+            "asked_test_suite": spec.test_suite_version_id,
             "deployment_id": new_deployment_id(spec.model_version_id),
             "request_id": request_id or None,
             "state": DeploymentState.STARTING.value,
@@ -62,14 +71,13 @@ class SqlDeploymentStore:
         }
         async with self._database.session() as session:
             await hold_version(session, spec.model_version_id)
-            if spec.test_suite_version_id and not await _is_known(session, request_id):
+            if suite and not await _is_known(session, request_id):
                 refuse_beyond_quota()
             is_new = await insert_if_absent(session, DEPLOYMENTS, row)
             is_it = _C.deployment_id == row["deployment_id"] if is_new else _C.request_id == request_id
             stored = (await session.execute(select(DEPLOYMENTS).where(is_it))).mappings().one()
             deployment = deployment_of(stored)
-            asked = DeploymentBackend(stored["asked_backend"])
-            check_same_spec(replace(deployment.spec, backend=asked), spec)
+            check_same_spec(_asked(stored, deployment.spec, spec), spec)
             return deployment
 
     async def get(self, deployment_id: str) -> Deployment:
@@ -96,7 +104,7 @@ class SqlDeploymentStore:
 
     async def tell(self, deployment_id: str, status: DeploymentStatus) -> None:
         """Store how a deployment stands, unless it is being taken down."""
-        row = {**asdict(status), "state": status.state.value, "update_time": datetime.now(UTC)}
+        row = _row_of_status(status)
         is_meant = (_C.deployment_id == deployment_id) & (_C.state != _STOPPING)
         async with self._database.session() as session:
             await session.execute(update(DEPLOYMENTS).where(is_meant).values(row))
@@ -115,8 +123,7 @@ class SqlDeploymentStore:
                 return
             status = DeploymentStatus(deployment.state, deployment.reason, deployment.base_url)
             status = replace(deployment, test=test).tested(status)
-            row = {**asdict(status), "state": status.state.value, "test": asdict(test)}
-            row["update_time"] = datetime.now(UTC)
+            row = {**_row_of_status(status), "test": asdict(test)}
             await session.execute(update(DEPLOYMENTS).where(_C.deployment_id == deployment_id).values(row))
 
     async def stop(self, deployment_id: str) -> None:
@@ -157,6 +164,25 @@ class SqlDeploymentStore:
         claim = claim.on_conflict_do_update(index_elements=[c.name], set_=values, where=is_free)
         async with self._database.session() as session:
             return (await session.execute(claim.returning(c.owner))).first() is not None
+
+
+def _asked(row: Mapping[Any, Any], known: DeploymentSpec, spec: DeploymentSpec) -> DeploymentSpec:
+    """Return with which words a row was asked for; where it doesn't tell its suite's, those of `spec`."""
+    known, suite = replace(known, backend=DeploymentBackend(row["asked_backend"])), row["asked_test_suite"]
+    if suite is not None:
+        return replace(known, test_suite_version_id=suite)
+    return replace(
+        known,
+        test_suite_version_id=spec.test_suite_version_id,
+        minimum_rate=spec.minimum_rate,
+        without_test=spec.without_test,
+    )
+
+
+def _row_of_status(status: DeploymentStatus) -> dict[str, Any]:
+    is_testing = status.state is DeploymentState.TESTING
+    state = DeploymentState.STARTING if is_testing else status.state
+    return {**asdict(status), "state": state.value, "is_testing": is_testing, "update_time": datetime.now(UTC)}
 
 
 async def _is_known(session: AsyncSession, request_id: str) -> bool:

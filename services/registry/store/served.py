@@ -15,6 +15,8 @@ from services.registry.domain.deployment import (
     Alias,
     Deployment,
     DeploymentSpec,
+    DeploymentState,
+    DeploymentStatus,
     DeploymentTest,
     DeploymentTestOutcome,
     deployment_not_found,
@@ -63,7 +65,11 @@ def deployment_of(row: Mapping[Any, Any]) -> Deployment:
     outcome = DeploymentTestOutcome(test.get("outcome", DeploymentTestOutcome.UNSPECIFIED))
     told = DeploymentTest(**{**test, "outcome": outcome})
     deployment = item_of(Deployment, row, spec=item_of(DeploymentSpec, row), test=told)
-    return replace(deployment, request_id=row["request_id"] or "")
+    is_testing = row["is_testing"] and deployment.state is DeploymentState.STARTING
+    state = DeploymentState.TESTING if is_testing else deployment.state
+    # A replica of the release before says READY, whatever the suite says.
+    status = deployment.tested(DeploymentStatus(state, deployment.reason, deployment.base_url))
+    return replace(deployment, request_id=row["request_id"] or "", state=status.state, reason=status.reason)
 
 
 async def hold_version(session: AsyncSession, model_version_id: str, *, alone: bool = False) -> None:

@@ -128,11 +128,15 @@ DEPLOYMENTS = Table(
     Column("base_url", String, nullable=False),
     Column("create_time", DateTime(timezone=True), nullable=False),
     Column("update_time", DateTime(timezone=True), nullable=False),
+    # As it was asked for; null where a replica that knows no suites wrote the row.
+    Column("asked_test_suite", String),
     Column("test_suite_version_id", String, nullable=False, server_default=""),
     Column("minimum_rate", Float, nullable=False, server_default="0"),
     Column("without_test", Boolean, nullable=False, server_default=false()),
     # How it does on the suite; null until it was asked.
     Column("test", JSON),
+    # STARTING means TESTING where this is set: replicas of the release before cannot read that state.
+    Column("is_testing", Boolean, nullable=False, server_default=false()),
     Column("workspace_id", String, nullable=False, server_default="default"),
     sqlite_autoincrement=True,
 )

@@ -63,10 +63,10 @@ class DeploymentUseCases:
         check_request_id(request_id)
         version = await self._models.get_version(spec.model_version_id)
         suite = await self._suite(spec, version)
-        spec = replace(spec, model_version_id=version.version_id, test_suite_version_id=suite)
+        spec = replace(spec, model_version_id=version.version_id)
         backend = chosen_backend(version.kind, spec.backend, self._backends)
         check_settings(spec, backend)
-        deployment = await self._store.add(request_id, spec, backend)
+        deployment = await self._store.add(request_id, spec, backend, suite)
         self._wake()
         return deployment
 

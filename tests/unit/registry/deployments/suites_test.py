@@ -29,8 +29,8 @@ class World:
     async def profile_of(self, version: Any) -> str:
         return self.profile_id
 
-    async def add(self, request_id: str, spec: DeploymentSpec, backend: DeploymentBackend) -> DeploymentSpec:
-        return spec
+    async def add(self, request_id: str, spec: DeploymentSpec, backend: DeploymentBackend, suite: str) -> str:
+        return suite
 
 
 async def suite_of(profile_id: str = "", **more: Any) -> str:
@@ -40,7 +40,7 @@ async def suite_of(profile_id: str = "", **more: Any) -> str:
         world, world, world, backends=backends, wake=lambda: None, profile_of=world.profile_of
     )
     spec = DeploymentSpec("tiny", DeploymentBackend.UNSPECIFIED, "", 1, 0, 0, **more)
-    return cast(DeploymentSpec, await usecases.create("", spec)).test_suite_version_id
+    return cast(str, await usecases.create("", spec))
 
 
 async def test_the_suite_is_the_named_one_else_the_smoke_suite_of_the_protocol_that_is_known() -> None:
