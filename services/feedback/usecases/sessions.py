@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from services.chassis.artifacts import ArtifactStore
-from services.chassis.errors import FailedPrecondition, InvalidArgument, NotFound
+from services.chassis.errors import Aborted, FailedPrecondition, InvalidArgument, NotFound
 from services.chassis.machine.caller import current_caller
 from services.feedback.datasets.session_cases import case_of_chat, profile_of_chat
 from services.feedback.domain.item import ChatMessage, FeedbackKind, ItemFilter, digest_of
@@ -21,6 +21,7 @@ from services.protocols.suites.suite import suite_text
 
 _JSONL = "application/jsonl"
 _BATCH = 20
+_MAX_MERGES = 8
 
 
 @dataclass(frozen=True)
@@ -125,23 +126,69 @@ class SessionSuiteUseCases:
         versions, num_cases = [], 0
         for profile_id in sorted({profile_of_chat(chat) for chat in chats.values()}):
             suite_id = f"{profile_id}/{spec.suite_name}"
-            own = await self._cases_of(suite_id) if spec.keeps_cases else {}
-            own |= {key: cases[key] for key, chat in chats.items() if profile_of_chat(chat) == profile_id}
-            text = suite_text(own.values())
+            own = {key: cases[key] for key, chat in chats.items() if profile_of_chat(chat) == profile_id}
+            if spec.keeps_cases:
+                version, own = await self._register_beside(session_id, suite_id, own)
+            else:
+                version = await self._register_cases(session_id, suite_id, own)
+            versions.append(version)
             num_cases += len(own)
-            artifact = await self._artifacts.put_bytes(text.encode(), _JSONL)
-            registration = Registration(suite_id, artifact, f"session:{session_id}")
-            request_id = f"session/{digest_of([session_id, suite_id, text])}"
-            versions.append(await self._registry.register_suite(request_id, registration))
         return versions, num_cases
 
-    async def _cases_of(self, suite_id: str) -> dict[str, Case]:
-        """Return the cases of the newest version of a suite, none where there is no such suite."""
+    async def _register_beside(
+        self, session_id: str, suite_id: str, own: Mapping[str, Case]
+    ) -> tuple[str, dict[str, Case]]:
+        """Register cases beside those of the newest version; return the version and all its cases.
+
+        Raises:
+            Aborted: Others made versions at the same time, again and again.
+        """
+        newest = await self._newest(suite_id)
+        before = await self._cases_of(newest) if newest else {}
+        cases = {**before, **own}
+        if newest and suite_text(cases.values()) == suite_text(before.values()):
+            return newest, cases
+        for _ in range(_MAX_MERGES):
+            version = await self._register_cases(session_id, suite_id, cases, newest)
+            # Whoever made a version between the two did not know of these cases, nor these of theirs.
+            theirs: dict[str, Case] = {}
+            for number in range(_number(newest) + 1, _number(version)):
+                made = await self._cases_of(f"{suite_id}@{number}")
+                theirs |= {key: case for key, case in made.items() if before.get(key) != case}
+            merged = {**cases, **theirs, **own}
+            if merged == cases:
+                return version, cases
+            newest, cases = version, merged
+        raise Aborted(f"Others change the suite {suite_id} at the same time.", "Save it again in a while.")
+
+    async def _register_cases(
+        self, session_id: str, suite_id: str, cases: Mapping[str, Case], merged_id: str = ""
+    ) -> str:
+        """Register a version; `merged_id` is the version whose cases it keeps, for the same text may come back."""
+        text = suite_text(cases.values())
+        artifact = await self._artifacts.put_bytes(text.encode(), _JSONL)
+        merged = [merged_id] if merged_id else []
+        request_id = f"session/{digest_of([session_id, suite_id, text, *merged])}"
+        return await self._registry.register_suite(
+            request_id, Registration(suite_id, artifact, f"session:{session_id}")
+        )
+
+    async def _newest(self, suite_id: str) -> str:
         try:
-            version = await self._registry.resolve_suite(suite_id)
+            return (await self._registry.resolve_suite(suite_id)).test_suite_version_id
+        except NotFound:
+            return ""
+
+    async def _cases_of(self, version_id: str) -> dict[str, Case]:
+        """Return the cases of a version, none of one that was deleted."""
+        try:
+            return {case.case_id: case for case in await self._registry.list_cases(version_id)}
         except NotFound:
             return {}
-        return {case.case_id: case for case in await self._registry.list_cases(version.test_suite_version_id)}
+
+
+def _number(version_id: str) -> int:
+    return int(version_id.rpartition("@")[2] or 0)
 
 
 def _case(answer_id: str, chat: Chat, right_answers: Mapping[str, ChatMessage], spec: SessionSuiteSpec) -> Case:

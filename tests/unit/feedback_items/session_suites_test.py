@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -60,6 +61,7 @@ class FakeRegistry:
     def __init__(self, artifacts: ArtifactStore) -> None:
         self._artifacts = artifacts
         self.registrations: dict[str, Registration] = {}
+        self.readers: asyncio.Barrier | None = None
 
     async def register_suite(self, request_id: str, registration: Registration) -> str:
         self.registrations.setdefault(request_id, registration)
@@ -70,7 +72,11 @@ class FakeRegistry:
     async def resolve_suite(self, name: str) -> SuiteVersion:
         if not self._files(name):
             raise NotFound(f"There is no suite {name}.", "List them.")
-        return SuiteVersion(f"{name}@{len(self._files(name))}", name.partition("/")[0], 1)
+        version = SuiteVersion(f"{name}@{len(self._files(name))}", name.partition("/")[0], 1)
+        if readers := self.readers:
+            await readers.wait()
+            self.readers = None
+        return version
 
     async def list_cases(self, version_id: str) -> list[Case]:
         name, _, number = version_id.partition("@")
@@ -178,6 +184,35 @@ async def test_a_suite_keeps_its_cases_where_that_is_asked_and_the_same_answer_i
     assert [(case.case_id, case.expected.no_call) for case in cases] == [("chatcmpl-1", False), ("chatcmpl-2", True)]
     await bench.usecases.create("zoo", spec(SessionTurn("chatcmpl-2", said("Ask ann."))))
     assert [case.case_id for case in await bench.cases("openai_tools/private")] == ["chatcmpl-2"]
+
+
+async def test_an_earlier_right_answer_that_comes_back_is_the_newest_version_again(bench: Bench) -> None:
+    await bench.items.chats.keep("zoo")
+    made = []
+    for path in ("a.md", "b.md", "a.md", "a.md"):
+        one = replace(spec(SessionTurn("chatcmpl-1", called(path))), keeps_cases=True)
+        made += (await bench.usecases.create("zoo", one)).test_suite_version_ids
+    assert made == [f"openai_tools/private@{number}" for number in (1, 2, 3, 3)]
+    (case,) = await bench.cases("openai_tools/private")
+    assert case.expected.arguments == {"path": "a.md"}
+
+
+async def test_who_saves_at_the_same_time_loses_no_case_and_brings_no_old_one_back(bench: Bench) -> None:
+    await bench.items.chats.keep("zoo")
+
+    async def save(name: str, answer: ChatMessage) -> int:
+        one = replace(spec(SessionTurn(name, answer)), keeps_cases=True)
+        return (await bench.usecases.create("zoo", one)).num_cases
+
+    await save("chatcmpl-1", called("old.md"))
+    await bench.items.chats.keep_chat("chatcmpl-4", talk(called("x.md")))
+    # All three have read the same newest version before one of them registers.
+    bench.registry.readers = asyncio.Barrier(3)
+    answers = {"chatcmpl-1": called("new.md"), "chatcmpl-2": said("Ask ann."), "chatcmpl-4": called("y.md")}
+    made = await asyncio.gather(*(save(name, answer) for name, answer in answers.items()))
+    cases = {case.case_id: case for case in await bench.cases("openai_tools/private")}
+    assert set(cases) == set(answers) and max(made) == 3
+    assert cases["chatcmpl-1"].expected.arguments == {"path": "new.md"}
 
 
 async def test_without_turns_every_corrected_answer_becomes_a_case(bench: Bench) -> None:
