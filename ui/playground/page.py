@@ -131,17 +131,17 @@ class _Page:
 
     async def ask(self, values: _Given) -> AsyncIterator[_Given]:
         """Stream the answer of each model, then the verdict on it; an error of one costs the other nothing."""
-        first, said = self._talks.first, dict[str, SoFar]()
+        first, said, counted = self._talks.first, dict[Side, SoFar](), set[Side]()
         streams = [self._answers(values, first, said)]
         if values[self._form.beside]:
             streams.append(self._answers(values, self._talks.second, said))
         async for update in merged(streams):
-            yield update
-        # Asked again, none of the two shall read a message twice.
-        if first.name in said or values[self._form.source] == CASE:
-            cleared = {self._form.message: ""} if first.name in said else {}
-            sides = (first, self._talks.second)
-            yield {**{side.so_far: said[side.name] for side in sides if side.name in said}, **cleared}
+            # Asked again, none of the two shall read a message twice: without the first one's answer neither counts.
+            counts = first in said or values[self._form.source] == CASE
+            new = said.keys() - counted if counts else set()
+            counted |= new
+            cleared = {self._form.message: ""} if first in new else {}
+            yield {**update, **{side.so_far: said[side] for side in new}, **cleared}
 
     async def review(self, values: _Given) -> list[Any]:
         """Offer to rate, correct or prefer the answer that has come, and to keep the conversation as a case."""
@@ -152,7 +152,7 @@ class _Page:
         column = gr.Column(visible=bool(subject))
         return [subject, "", await self._box.html(subject), written(subject), column, column]
 
-    async def _answers(self, values: _Given, side: Side, said: dict[str, SoFar]) -> AsyncIterator[_Given]:
+    async def _answers(self, values: _Given, side: Side, said: dict[Side, SoFar]) -> AsyncIterator[_Given]:
         is_first = side is self._talks.first
         try:
             case, request = await self._talks.asked(self._cache.clients, values, side)
@@ -168,7 +168,7 @@ class _Page:
                     yield {side.answer: _answer(generation_view(piece.answer))}
             judged = await self._judged(case, piece)
             shown = generation_view(piece.answer, piece.last, piece.seconds)
-            said[side.name] = self._talks.said(values, side, piece.answer)
+            said[side] = self._talks.said(values, side, piece.answer)
             yield {side.answer: _answer(shown, judged), side.judgement: judged}
         except ServiceError as error:
             yield {side.answer: notice(error, "playground"), side.judgement: ""}

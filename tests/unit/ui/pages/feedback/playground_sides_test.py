@@ -11,8 +11,9 @@ from drillyard.feedback.v1 import chat_session_pb2 as pb
 from drillyard.test_runner.v1.transcript_pb2 import GenerateRequest, GenerateResponse, Message
 
 from services.chassis.errors import Unavailable
+from tests.machine import PATIENCE_SECONDS
 from ui.evaluations.feedback.box import FeedbackBox
-from ui.playground.form import MESSAGES, playground_form
+from ui.playground.form import MESSAGES, PlaygroundForm, playground_form
 from ui.playground.page import _Page
 from ui.playground.saving import SESSION, CaseBox, written
 from ui.playground.sides import Side, SoFar, Talks
@@ -21,11 +22,12 @@ from ui.shared.documents import document
 
 
 class FakeRunner:
-    """Models that answer with their own names; those of `away` fail."""
+    """Models that answer with their own names; those of `away` fail, those of `held` never end."""
 
     def __init__(self) -> None:
         self.requests: list[GenerateRequest] = []
         self.away: set[str] = set()
+        self.held: set[str] = set()
 
     async def Generate(self, request: GenerateRequest, **_: Any) -> AsyncIterator[GenerateResponse]:
         self.requests.append(request)
@@ -35,6 +37,8 @@ class FakeRunner:
         if request.model_version_id in self.away:
             raise Unavailable(f"{request.model_version_id} is away.", "Ask again.")
         yield GenerateResponse(text_delta=f"I am {request.model_version_id}.")
+        if request.model_version_id in self.held:
+            await asyncio.Event().wait()
 
 
 class FakeFeedback:
@@ -72,8 +76,8 @@ async def _answered(page: _Page, values: dict[Any, Any]) -> dict[Any, Any]:
     return shown
 
 
-async def test_each_of_two_models_goes_on_from_its_own_answers_and_an_error_of_one_costs_the_other_nothing() -> None:
-    runner = FakeRunner()
+def _beside(runner: FakeRunner) -> tuple[_Page, PlaygroundForm, Side, Side, dict[Any, Any]]:
+    """Return a page with two models, its form and sides, and what the form says."""
     cache = _cache(test_runner=runner)
     with gr.Blocks():
         form, first, second = playground_form(), Side(), Side("beside-")
@@ -81,6 +85,12 @@ async def test_each_of_two_models_goes_on_from_its_own_answers_and_an_error_of_o
     values: dict[Any, Any] = {component: getattr(component, "value", None) for component in form.components()}
     asked: dict[Any, Any] = {form.model: "a@1", form.beside: "b@1", form.message: "Who?", form.source: MESSAGES}
     values |= {**asked, first.so_far: SoFar(), second.so_far: SoFar()}
+    return page, form, first, second, values
+
+
+async def test_each_of_two_models_goes_on_from_its_own_answers_and_an_error_of_one_costs_the_other_nothing() -> None:
+    runner = FakeRunner()
+    page, form, first, second, values = _beside(runner)
     shown = await _answered(page, values)
     assert "I am a@1." in shown[first.answer] and "I am b@1." in shown[second.answer] and values[form.message] == ""
 
@@ -100,6 +110,25 @@ async def test_each_of_two_models_goes_on_from_its_own_answers_and_an_error_of_o
     assert "a@1 is away" in shown[first.answer] and "I am b@1." in shown[second.answer]
     assert values[form.message] == "Still?" and len(values[first.so_far].messages) == 4
     assert [len(one.messages) for one in runner.requests[4:]] == [5, 5]
+
+
+async def test_an_answer_that_has_ended_is_kept_when_the_other_one_is_stopped() -> None:
+    runner = FakeRunner()
+    runner.held = {"b@1"}
+    page, form, first, second, values = _beside(runner)
+    stream, shown = page.ask(values), dict[Any, Any]()
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while first.so_far not in shown:
+            shown |= await anext(stream)
+    await stream.aclose()  # type: ignore[attr-defined]
+    assert shown[form.message] == "" and "I am a@1." in shown[first.answer] and second.so_far not in shown
+    values |= {first.so_far: shown[first.so_far], form.message: "And now?"}
+    runner.held = set()
+    shown = await _answered(page, values)
+    assert "I am a@1." in shown[first.answer] and "I am b@1." in shown[second.answer]
+    told = [[message.content for message in one.messages] for one in runner.requests[2:]]
+    assert told == [["Who?", "I am a@1.", "And now?"]] * 2
+    assert len(values[second.so_far].messages) == 4
 
 
 async def test_a_conversation_becomes_a_case_with_the_right_answer_beside_the_cases_that_are_there() -> None:
