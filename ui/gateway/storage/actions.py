@@ -1,7 +1,7 @@
 """Reading where all services keep their things, and removing what nobody needs any more."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from typing import Annotated
 
@@ -46,13 +46,27 @@ async def collect_garbage(
 async def read_storage(
     clients: Clients, request: pb.GetStorageRequest, collector: Annotated[GarbageCollector, Depends(garbage_of)]
 ) -> pb.GetStorageResponse:
-    """Return where each service keeps its things; one that is away is left out."""
+    """Return where each service keeps its things; one that does not say is left out."""
+    answers = await storage_by_service(clients, collector)
+    return pb.GetStorageResponse(services=chain(*(kept or () for kept in answers.values())))
 
-    async def ask(name: str) -> Iterable[pb.ServiceStorage]:
+
+async def storage_by_service(
+    clients: Clients, collector: GarbageCollector
+) -> dict[str, Sequence[pb.ServiceStorage] | None]:
+    """Return where the gateway and each service keep their things; None for one that does not say."""
+
+    async def own() -> Sequence[pb.ServiceStorage] | None:
         try:
-            return (await clients.storage[name].GetStorage(request, timeout=_STORAGE_SECONDS)).services
-        except ServiceError:
-            return ()
+            return await collector.places()
+        except OSError:
+            return None
 
-    answers = await asyncio.gather(collector.places(), *map(ask, clients.storage))
-    return pb.GetStorageResponse(services=chain(*answers))
+    async def ask(name: str) -> Sequence[pb.ServiceStorage] | None:
+        try:
+            return (await clients.storage[name].GetStorage(pb.GetStorageRequest(), timeout=_STORAGE_SECONDS)).services
+        except ServiceError:
+            return None
+
+    names = list(clients.storage)
+    return dict(zip(["gateway", *names], await asyncio.gather(own(), *map(ask, names)), strict=True))

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from services.chassis.errors import ServiceError
 from services.chassis.machine.garbage import GarbageCollector
 from ui.gateway.clients import Clients
-from ui.gateway.storage.actions import collect_garbage, read_storage
+from ui.gateway.storage.actions import collect_garbage, storage_by_service
 from ui.gateway.storage.sums import garbage_sums
 from ui.shared.documents import document
 from ui.shared.environment import render
@@ -33,14 +33,13 @@ async def storage_sections(clients: Clients, collector: GarbageCollector, action
             garbage = garbage_sums(document(await collect_garbage(clients, request, collector))["garbage"])
     except ServiceError as error:
         problem = str(error)
-    deployments, kept = await asyncio.gather(
-        _deployments(clients), read_storage(clients, pb.GetStorageRequest(), collector)
-    )
-    services = list(kept.services)
+    deployments, kept = await asyncio.gather(_deployments(clients), storage_by_service(clients, collector))
+    services = [one for said in kept.values() for one in said or ()]
     settings = [(one.service, setting) for one in services for setting in one.settings]
     parts = render(
         "storage/settings",
         services=services,
+        silent=[name for name, said in kept.items() if said is None],
         deployments=deployments,
         hosts=[(name, setting) for name, setting in settings if _is_of_hosts(setting)],
         places=[(name, setting) for name, setting in settings if not _is_of_hosts(setting)],

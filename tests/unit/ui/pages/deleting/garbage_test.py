@@ -15,7 +15,7 @@ from services.chassis.machine.garbage import GarbageCollector
 from ui.cli.gc import print_garbage
 from ui.cli.processes import rotate
 from ui.gateway.clients import Clients
-from ui.gateway.storage.actions import collect_garbage
+from ui.gateway.storage.actions import collect_garbage, read_storage
 from ui.gateway.storage.section import storage_sections
 
 
@@ -68,6 +68,34 @@ async def test_the_page_settings_shows_what_is_kept_and_what_would_go_before_it_
     del services["trainer"]
     html = await storage_sections(clients, request, "look-for-garbage")
     assert "4.00 MB would be free." in html and "Remove it" in html
+
+
+@pytest.mark.parametrize("silent", ["trainer", "gateway", ""])
+async def test_the_page_settings_says_who_does_not_say_which_keys_it_has(
+    silent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def get(request: pb.GetStorageRequest, **options: float) -> pb.GetStorageResponse:
+        if silent == "trainer":
+            raise Unavailable("Nobody answers.", "Start it.")
+        return pb.GetStorageResponse(services=[pb.ServiceStorage(service="trainer")])
+
+    async def list_deployments(request: Any) -> ListDeploymentsResponse:
+        return ListDeploymentsResponse()
+
+    async def places(self: GarbageCollector) -> list[pb.ServiceStorage]:
+        if silent == "gateway":
+            raise PermissionError("Its folder cannot be read.")
+        return [pb.ServiceStorage(service="gateway")]
+
+    monkeypatch.setattr(GarbageCollector, "places", places)
+    registry = SimpleNamespace(ListDeployments=list_deployments)
+    clients = cast(Clients, SimpleNamespace(storage={"trainer": SimpleNamespace(GetStorage=get)}, registry=registry))
+    own = GarbageCollector("gateway", 0)
+    html = await storage_sections(clients, own, "")
+    assert ("No key is stored for any service." in html) is not bool(silent)
+    assert (f"The service {silent} does not say which keys it has" in html) is bool(silent)
+    told = {one.service for one in (await read_storage(clients, pb.GetStorageRequest(), own)).services}
+    assert told == {"gateway", "trainer"} - {silent}
 
 
 def test_the_table_sums_by_what_goes(capsys: pytest.CaptureFixture[str]) -> None:
