@@ -164,7 +164,7 @@ tour: setup tools ## Take a newcomer's first steps in a browser, and write docs/
 
 .PHONY: firefox
 firefox: setup tools ## Take the same steps and see every page in Firefox, which must complain of nothing
-	tests/tools.sh firefox-esr; python -m tests.e2e.firefox --pictures build/firefox
+	tests/tools.sh firefox-esr && python -m tests.e2e.firefox --pictures build/firefox
 
 ##@ Nightly
 .PHONY: storm

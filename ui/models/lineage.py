@@ -13,7 +13,7 @@ from drillyard.registry.v1.model_pb2 import (
     ModelVersion,
     ModelVersionKind,
 )
-from drillyard.trainer.v1.training_job_pb2 import GetTrainingJobRequest, TrainingJob
+from drillyard.trainer.v1.training_job_pb2 import ListTrainingJobsRequest, TrainingJob
 
 from services.chassis.errors import ServiceError
 from ui.gateway.clients import Clients, every
@@ -94,7 +94,7 @@ async def read_lineage(clients: Clients, model_version_id: str) -> Lineage:
     request = GetModelVersionRequest(model_version_id=model_version_id)
     chosen = (await clients.registry.GetModelVersion(request)).model_version.model_version_id
     versions = await every(clients.registry.ListModelVersions, ListModelVersionsRequest(), "model_versions")
-    jobs, evaluations = await asyncio.gather(_jobs(clients, _family(versions, chosen)), _evaluations(clients))
+    jobs, evaluations = await asyncio.gather(_jobs(clients, versions), _evaluations(clients))
     return lineage_of(versions, chosen, jobs, evaluations)
 
 
@@ -152,54 +152,56 @@ def lineage_document(lineage: Lineage) -> Document:
 
 def _places(parents: Mapping[str, str], chosen: str) -> tuple[dict[str, _Place], int]:
     """Return the places of the versions around one, and how many have none: a first child stands beside its parent."""
-    above = [chosen] if chosen in parents else []
-    while above and (parent := parents[above[0]]) in parents and parent not in above:
+    family = _nearest_first(parents, chosen)
+    shown = set(family[:_MOST_NODES])
+    children = _children({name: parent for name, parent in parents.items() if name in shown})
+    above = [chosen] if family else []
+    while above and (parent := parents[above[0]]) in shown and parent not in above:
         above.insert(0, parent)
-    children: dict[str, list[str]] = {}
-    for name, parent in parents.items():
-        children.setdefault(parent, []).append(name)
     places = {name: _Place(column, 0) for column, name in enumerate(above[:-1])}
-    waiting, seen, num_rows = [(chosen, _Place(len(above) - 1, 0))] if above else [], set(places), 1
+    waiting, num_rows = [(chosen, _Place(len(above) - 1, 0))] if above else [], 1
     while waiting:
         name, (column, row) = waiting.pop()
-        if name in seen:
+        if name in places:
             continue
-        seen.add(name)
-        if len(places) < _MOST_NODES:
-            # A row below all that there is, found when its turn has come.
-            row, num_rows = (row, num_rows) if row >= 0 else (num_rows, num_rows + 1)
-            places[name] = _Place(column, row)
+        # A row below all that there is, found when its turn has come.
+        row, num_rows = (row, num_rows) if row >= 0 else (num_rows, num_rows + 1)
+        places[name] = _Place(column, row)
         mine = children.get(name, [])
         waiting += [(child, _Place(column + 1, -1)) for child in reversed(mine[1:])]
         waiting += [(child, _Place(column + 1, row)) for child in mine[:1]]
-    return places, len(seen) - len(places)
+    return places, len(family) - len(places)
 
 
-def _family(versions: Sequence[ModelVersion], chosen: str) -> list[ModelVersion]:
-    """Return the versions that were trained and share their oldest ancestor with one."""
-    bases = {version.model_version_id: version.base_model_version_id for version in versions}
+def _nearest_first(parents: Mapping[str, str], chosen: str) -> list[str]:
+    """Return a version, its ancestors and all that was made of it, by the number of steps from it."""
+    children = _children(parents)
+    found, above, below = dict.fromkeys([chosen] if chosen in parents else ()), chosen, [chosen]
+    while True:
+        above = parents.get(above, "")
+        below = [child for name in below for child in children.get(name, ())]
+        step = [name for name in (above, *below) if name in parents and name not in found]
+        if not step:
+            return list(found)
+        found |= dict.fromkeys(step)
+        below = [name for name in step if name != above]
 
-    def root(name: str) -> str:
-        while bases.get(name) in bases:
-            name = bases[name]
-        return name
 
-    family = [one for one in versions if root(one.model_version_id) == root(chosen)]
-    return [one for one in family if one.produced_by.startswith(_TRAINED)]
+def _children(parents: Mapping[str, str]) -> dict[str, list[str]]:
+    children: dict[str, list[str]] = {}
+    for name, parent in parents.items():
+        children.setdefault(parent, []).append(name)
+    return children
 
 
 async def _jobs(clients: Clients, versions: Sequence[ModelVersion]) -> dict[str, TrainingJob]:
-    async def job_of(version: ModelVersion) -> TrainingJob | None:
-        request = GetTrainingJobRequest(training_job_id=version.produced_by.removeprefix(_TRAINED))
-        try:
-            job: TrainingJob = (await clients.trainer.GetTrainingJob(request)).training_job
-        except ServiceError:
-            # The job may be deleted; what it made stays.
-            return None
-        return job
-
-    jobs = await asyncio.gather(*map(job_of, versions[:_MOST_NODES]))
-    return {one.model_version_id: job for one, job in zip(versions, jobs, strict=False) if job}
+    """Return by version the training job that made it; one may be deleted, and what it made stays."""
+    try:
+        jobs = await every(clients.trainer.ListTrainingJobs, ListTrainingJobsRequest(), "training_jobs")
+    except ServiceError:
+        return {}
+    by_name = {f"{_TRAINED}{job.training_job_id}": job for job in jobs}
+    return {one.model_version_id: by_name[one.produced_by] for one in versions if one.produced_by in by_name}
 
 
 async def _evaluations(clients: Clients) -> list[Evaluation]:

@@ -32,12 +32,14 @@ def build(cache: ServiceCache) -> None:
         with gr.Column(scale=4, min_width=300):
             message, imports = import_box.build(cache)
             box.build(cache, chosen)
-    areas = [models, model, imports, lineage]
+    areas = [models, model, imports]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     loaded = parts.root().load(page.open, None, [chosen], **quiet)
     parts.keep_fresh(cache, page.refresh, [chosen, shown], [*areas, shown])
     opened = models.select(parts.picked, None, [chosen], **quiet)
     deleted = model.select(page.delete, [chosen], [chosen, message], **quiet)
+    # A graph is read from many places: again when another version is open, or there are others.
+    models.change(page.draw, [chosen], [lineage], **quiet)
     for event in (loaded, opened, deleted):
         event.then(page.refresh, [chosen, shown], [*areas, shown], **quiet)
 
@@ -53,25 +55,21 @@ class _Page:
         models = await html_or_notice(self._models(chosen))
         model = await html_or_notice(self._model(chosen))
         imports = await html_or_notice(self._imports())
-        # A graph is read from many places: again when another version is open, or there are others.
-        lineage, drawn = gr.skip(), hash((chosen, models))
-        if shown.get("lineage") != drawn:
-            try:
-                lineage = await self._lineage(chosen)
-                shown["lineage"] = drawn
-            except ServiceError as error:
-                lineage = notice(error)
-        return [*parts.changed(shown, models=models, model=model, imports=imports), lineage, shown]
+        return [*parts.changed(shown, models=models, model=model, imports=imports), shown]
 
-    async def delete(self, chosen: str) -> list[str]:
-        """Delete the version that is open."""
-        request = DeleteModelVersionRequest(model_version_id=chosen)
+    async def draw(self, chosen: str) -> str:
+        return await html_or_notice(self._lineage(chosen))
+
+    async def delete(self, chosen: str, event: gr.EventData) -> list[Any]:
+        """Delete the version on whose card the button was clicked, which `chosen` may have left behind already."""
+        deleted = parts.picked(event)
+        request = DeleteModelVersionRequest(model_version_id=deleted)
         try:
             await deleting(lambda clients: clients.registry.DeleteModelVersion)(self._cache.clients, request)
         except ServiceError as error:
-            return [chosen, notice(error)]
+            return [gr.skip(), notice(error)]
         self._cache.forget()
-        return ["", done_notice(f"{chosen} is deleted.", tone="warn")]
+        return ["" if chosen == deleted else gr.skip(), done_notice(f"{deleted} is deleted.", tone="warn")]
 
     async def _models(self, chosen: str) -> str:
         return render("models/models", models=await self._cache.read(read_models), picked=chosen)

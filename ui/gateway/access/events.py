@@ -25,7 +25,7 @@ _READING = {
     "ui.loops.page": "_Page.open _Page.refresh",
     "ui.loops.schedules.page": "_Page.open _Page.refresh",
     "ui.models.exports.box": "_Box.refresh",
-    "ui.models.page": "_Page.open _Page.refresh",
+    "ui.models.page": "_Page.draw _Page.open _Page.refresh",
     "ui.playground.form": "_source_shown",
     "ui.playground.page": "_Page.begin _Page.cases _Page.open _Page.preview _Page.review",
     "ui.shared.parts": "picked prompt_sizes",

@@ -16,6 +16,7 @@ from ui.shipping.deployments.views import AliasView, DeploymentView, alias_view,
 
 _MOST = 1000
 _NUM_LOOKED_THROUGH = 200
+_EVIDENCE_SECONDS = 3
 
 
 async def read_deployments(clients: Clients) -> list[DeploymentView]:
@@ -65,10 +66,14 @@ async def find_evaluation(clients: Clients, evaluation_id: str) -> Evaluation | 
 
 async def _measured(clients: Clients, aliases: list[pb.Alias]) -> list[AliasView]:
     try:
-        return await _with_evidence(clients, aliases)
+        async with asyncio.timeout(_EVIDENCE_SECONDS):
+            return await _with_evidence(clients, aliases)
+    except TimeoutError:
+        problem = f"evaluator did not answer within {_EVIDENCE_SECONDS} s."
     except ServiceError as error:
-        # Who rolls back in an outage needs the aliases themselves.
-        return [replace(alias_view(alias), problem=error.problem) for alias in aliases]
+        problem = error.problem
+    # Who rolls back in an outage needs the aliases themselves, and soon.
+    return [replace(alias_view(alias), problem=problem) for alias in aliases]
 
 
 async def _with_evidence(clients: Clients, aliases: list[pb.Alias]) -> list[AliasView]:

@@ -1,7 +1,10 @@
 """The graph of what a version was made from and what was made of it."""
 
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 from drillyard.evaluator.v1.evaluation_pb2 import Evaluation
 from drillyard.evaluator.v1.metrics_pb2 import Metrics, Rates
 from drillyard.job.v1.job_pb2 import JOB_STATE_RUNNING, JOB_STATE_SUCCEEDED, Job
@@ -9,8 +12,10 @@ from drillyard.registry.v1.model_pb2 import MODEL_VERSION_KIND_ADAPTER, ModelVer
 from drillyard.trainer.v1.training_job_pb2 import TrainingJob
 from drillyard.trainer.v1.training_spec_pb2 import TrainingJobSpec
 
-from ui.models.lineage import NODE_SIZE, lineage_document, lineage_of
+from ui.models.lineage import NODE_SIZE, lineage_document, lineage_of, read_lineage
 from ui.shared.environment import render
+
+_RPCS = ("GetModelVersion", "ListModelVersions", "ListTrainingJobs", "ListEvaluations")
 
 
 def _models(*pairs: tuple[str, str]) -> list[ModelVersion]:
@@ -70,3 +75,31 @@ def test_no_two_versions_of_a_large_family_share_a_place_and_the_rest_is_counted
     lineage = lineage_of(_models(*pairs), "m@1", {}, [])
     assert len({(node.column, node.row) for node in lineage.nodes}) == len(lineage.nodes) == 60
     assert lineage.num_hidden == 139
+
+
+@pytest.mark.parametrize("chosen", [1, 50, 99])
+def test_of_a_long_chain_those_around_the_open_version_are_shown(chosen: int) -> None:
+    pairs = [("m@0", ""), *((f"m@{number}", f"m@{number - 1}") for number in range(1, 100))]
+    lineage = lineage_of(_models(*pairs), f"m@{chosen}", {}, [])
+    first = min(max(0, chosen - 30), 40)
+    assert [node.version.model_version_id for node in lineage.nodes] == [f"m@{first + place}" for place in range(60)]
+    assert [(node.column, node.row) for node in lineage.nodes] == [(place, 0) for place in range(60)]
+    assert (len(lineage.edges), lineage.num_hidden) == (59, 40)
+
+
+async def test_each_version_of_a_large_family_has_the_job_that_trained_it() -> None:
+    names = [f"m@{number}" for number in range(100)]
+    models = [ModelVersion(model_version_id=name, produced_by=f"training_job:train-{name}") for name in names]
+    specs = [TrainingJobSpec(model_version_id=f"m@{number - 1}") for number in range(100)]
+    jobs = [TrainingJob(training_job_id=f"train-{name}", spec=spec) for name, spec in zip(names, specs, strict=True)]
+    response = SimpleNamespace(
+        model_version=models[99], model_versions=models[::-1], training_jobs=jobs, evaluations=[], next_page_token=""
+    )
+
+    async def answer(_: Any) -> Any:
+        return response
+
+    service = SimpleNamespace(**dict.fromkeys(_RPCS, answer))
+    clients: Any = SimpleNamespace(registry=service, trainer=service, evaluator=service)
+    lineage = await read_lineage(clients, "m@99")
+    assert [node.training_job for node in lineage.nodes] == jobs[40:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -61,11 +62,20 @@ def click(value: str) -> gr.EventData:
 
 async def test_a_model_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:
     page = ModelsPage(cache_of(services))
-    chosen, message = await page.delete("m@1")
-    assert (chosen, services.registry.deleted) == ("m@1", []) and "the test run run-1" in message
-    chosen, message = await page.delete("m@9")
+    _, message = await page.delete("m@1", click("m@1"))
+    assert services.registry.deleted == [] and "the test run run-1" in message
+    chosen, message = await page.delete("m@9", click("m@9"))
     assert (chosen, services.registry.deleted) == ("", ["m@9"]) and "m@9 is deleted" in message
     assert EVENTS["ui.models.page:_Page.delete"] is Scope.TRAIN
+
+
+async def test_the_model_version_on_the_card_is_deleted_while_another_one_opens(services: Any) -> None:
+    shown = SimpleNamespace(model_version_id="m@9", architecture="llama", context_length=2048)
+    card = render("models/model", one=shown, facts=())
+    (value,) = re.findall(r'<button class="deed bad" data-select="([^"]*)"', card)
+    chosen, message = await ModelsPage(cache_of(services)).delete("m@8", click(value))
+    assert services.registry.deleted == ["m@9"] and "m@9 is deleted" in message
+    assert chosen == gr.skip(), "m@8 stays open"
 
 
 async def test_a_suite_version_is_deleted_unless_something_refers_to_it(services: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ from drillyard.registry.v1 import deployment_pb2 as pb
 from services.chassis.errors import FailedPrecondition, Unavailable
 from tests.unit.ui.commands.promotion_test import ALIAS, CANDIDATE, CHAMPION, NO_SHADOWS, Services
 from ui.shared.cache import ServiceCache
+from ui.shipping.deployments import actions
 from ui.shipping.deployments.form import DeploymentForm, deployment_form
 from ui.shipping.deployments.page import _Page
 
@@ -101,6 +103,18 @@ async def test_what_was_not_measured_or_cannot_be_read_is_said_and_ends_no_rollb
     monkeypatch.setattr(services, "GetEvaluation", away)
     done = await page.act(click(f"rollback {ALIAS}"))
     assert "is tiny@1 again" in done and "The evaluator does not answer." in done
+
+
+async def test_a_rollback_waits_only_briefly_for_what_was_measured(
+    page: _Page, services: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_: Any) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(actions, "_EVIDENCE_SECONDS", 0.01)
+    monkeypatch.setattr(services, "GetEvaluation", hang)
+    done = await page.act(click(f"rollback {ALIAS}"))
+    assert "is tiny@1 again" in done and "Now: tiny@1: evaluator did not answer within 0.01 s." in done
 
 
 async def test_an_alias_without_evidence_shows_what_was_measured_elsewhere(page: _Page, services: Registry) -> None:
