@@ -123,11 +123,10 @@ async def wire(
 
 def _register_jobs(app: Application, settings: TestRunnerSettings, **adapters: Any) -> None:
     # With SQLite there is no other process to share runs with.
-    is_alone = settings.share_runs == "none" or app.database.is_sqlite
-    sharing = None if is_alone else Sharing(app.jobs.store, settings.share_runs == "all")
+    sharing = None if app.database.is_sqlite else Sharing(app.jobs.store, settings.share_runs)
     job = TestRunJob(**adapters, window_size=settings.window_size, sharing=sharing)
     app.jobs.runner.register(job.kind, job, limit=settings.max_running)
-    if sharing is not None:
+    if sharing is not None and sharing.kinds != "none":
         share = RunShareJob(**adapters, jobs=sharing.jobs)
         app.jobs.runner.register(share.kind, share, part_of=job.kind)
 

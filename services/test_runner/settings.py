@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from services.chassis.settings import ServiceSettings
@@ -51,3 +51,10 @@ class TestRunnerSettings(ServiceSettings):
         default="", description="Namespace whose served versions may be asked, though at private addresses."
     )
     endpoint_tries: int = Field(default=5, ge=1, le=20, description="Tries of a prompt that an endpoint refuses.")
+
+    @field_validator("share_runs", mode="before")
+    @classmethod
+    def _read_yes_or_no(cls, value: object) -> object:
+        """Take what the setting was before there were runs of several kinds to share."""
+        kinds = {"true": "weights", "1": "weights", "false": "none", "0": "none"}
+        return kinds.get(str(value).lower(), value)

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
+from typing import Literal
 
 from services.chassis.errors import FailedPrecondition, NotFound
 from services.chassis.jobs import JobStore, Json
@@ -62,15 +63,20 @@ class Likeness:
 
 @dataclass(frozen=True)
 class Sharing:
-    """That other processes of a service may take shares of its runs.
+    """What a service of several processes shares of its runs.
 
     Attributes:
         jobs: The service's.
-        has_endpoints: Whether also of runs at endpoints, each of which then asks as much at once as the run allows.
+        kinds: The runs that others are asked to help with: none, those of weights, or also those at endpoints, each of
+            which then asks as much at once as the run allows.
     """
 
     jobs: JobStore
-    has_endpoints: bool
+    kinds: Literal["none", "weights", "all"]
+
+    def covers(self, spec: TestRunSpec) -> bool:
+        """Return whether others are asked to help with the run."""
+        return self.kinds == "all" or (self.kinds == "weights" and spec.endpoint is None)
 
 
 class Invitations:
@@ -82,15 +88,25 @@ class Invitations:
         epoch: The run's epoch in which the first was sent.
         likeness: What the process has that holds the run.
         number: How many were sent before.
+        is_wanted: Whether any are to be sent.
     """
 
-    def __init__(self, jobs: JobStore, test_run_id: str, *, epoch: int, likeness: Likeness, number: int = 0) -> None:
+    def __init__(
+        self,
+        jobs: JobStore,
+        test_run_id: str,
+        *,
+        epoch: int,
+        likeness: Likeness,
+        number: int = 0,
+        is_wanted: bool = True,
+    ) -> None:
         self._jobs, self._test_run_id, self._likeness = jobs, test_run_id, likeness
         self._epoch, self._number = epoch, number + 1
-        self._is_sent = False
+        self._is_sent = not is_wanted
 
     async def send(self) -> None:
-        """Ask one more process, unless this was done."""
+        """Ask one more process, unless this was done or none is wanted."""
         if self._is_sent:
             return
         self._is_sent = True

@@ -38,7 +38,7 @@ class TestRunJob:
         window_size: int,
         sharing: Sharing | None = None,
     ) -> None:
-        """With `sharing` other processes of the service may take shares of a run."""
+        """With `sharing` the service may have other processes, which may take shares of a run."""
         self._store, self._registry = store, registry
         self._backend, self._telemetry = backend, telemetry
         self._window_size, self._sharing = window_size, sharing
@@ -67,12 +67,18 @@ class TestRunJob:
         case_of = CaseReader(self._registry, record.inputs).case_of
         is_whole = num_total_of(record, spec) <= record.inputs.window_size
         sharing = self._sharing
-        is_shared = sharing is not None and (spec.endpoint is None or sharing.has_endpoints)
         # In the throughput mode nothing goes in windows.
-        if sharing is None or not is_shared or is_whole or spec.throughput:
+        if sharing is None or is_whole or spec.throughput:
             return WholeRun(self._store, record, spec, epoch=context.epoch, case_of=case_of)
         hold = Hold(record.test_run_id, context.epoch)
-        invitations = Invitations(sharing.jobs, record.test_run_id, epoch=context.epoch, likeness=Likeness.here())
+        # Whoever held the run before may have shared it: others may have stored windows ahead, and may be at work.
+        invitations = Invitations(
+            sharing.jobs,
+            record.test_run_id,
+            epoch=context.epoch,
+            likeness=Likeness.here(),
+            is_wanted=sharing.covers(spec),
+        )
         return SharedRun(self._store, record, spec, hold=hold, invitations=invitations, case_of=case_of)
 
     async def _record(self, test_run_id: str, spec: TestRunSpec) -> RunRecord:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from services.chassis.errors import NotFound, PermissionDenied
 from services.chassis.jobs import Job, JobRunner, JobStore, SqlJobStore
@@ -121,7 +121,7 @@ class Bench:
         store: SqlRunStore | None = None,
         cases: tuple[Case, ...] = (),
         replica: str = "",
-        shares_endpoints: bool = True,
+        shares: Literal["none", "weights", "all"] = "all",
     ) -> None:
         """With a `replica`'s name other replicas over the same stores take shares of its runs."""
         self.backend = backend
@@ -137,11 +137,11 @@ class Bench:
         self.comparisons = ComparisonUseCases(jobs=self.jobs, store=self.store)
         adapters: Any = {"store": self.store, "registry": self.registry, "backend": backend}
         adapters["telemetry"] = TestRunnerTelemetry(self.telemetry)
-        sharing = Sharing(self.jobs, shares_endpoints) if replica else None
+        sharing = Sharing(self.jobs, shares) if replica else None
         job = TestRunJob(**adapters, window_size=4, sharing=sharing)
         self.runner = JobRunner(self.jobs, owner=replica or "me", is_only_owner=not replica)
         self.runner.register(job.kind, job)
-        if replica:
+        if replica and shares != "none":
             share = RunShareJob(**adapters, jobs=self.jobs)
             self.runner.register(share.kind, share, part_of=job.kind)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from services.chassis.errors import InvalidArgument
 from services.test_runner.backends.openai_endpoint.json_values import list_in, mapping_in
-from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
+from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, NotReached
 from services.test_runner.backends.openai_endpoint.servers import Refused
 from services.test_runner.domain.generation import TokenLogProb
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
@@ -17,6 +17,8 @@ _PUSH = 1000.0
 _GREEDY: Mapping[str, Any] = {"temperature": 0, "cache_prompt": True}
 # The first question of a row reads its whole prompt.
 _READ_SECONDS = 300.0
+# So many tokens are written within the time of one question, where a processor writes one in two seconds.
+_NUM_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -72,22 +74,27 @@ class ServerScorer:
 
     async def _tokens(self, slot: int, ids: tuple[int, ...], start: int, end: int) -> list[TokenLogProb]:
         """Return the scores of the tokens from `start` to `end`; the last is asked alone, since it may end the turn."""
-        inner = max(start, end - 1)
-        tokens = await self._at_once(slot, ids[:start], ids[start:inner])
-        if tokens is None:
-            tokens = [await self._token(slot, ids[:index], ids[index]) for index in range(start, inner)]
+        inner, tokens = max(start, end - 1), list[TokenLogProb]()
+        for first in range(start, inner, _NUM_AT_ONCE):
+            last = min(inner, first + _NUM_AT_ONCE)
+            piece = await self._at_once(slot, ids[:first], ids[first:last])
+            if piece is None:
+                piece = [await self._token(slot, ids[:index], ids[index]) for index in range(first, last)]
+            tokens += piece
         return tokens + [await self._token(slot, ids[:index], ids[index]) for index in range(inner, end)]
 
     async def _at_once(self, slot: int, before: tuple[int, ...], ids: tuple[int, ...]) -> list[TokenLogProb] | None:
         """Return the scores of tokens that a grammar has the server write one after the other; None where it cannot.
 
-        It cannot where one is half a character or ends a turn, and an older server knows no such grammar.
+        It cannot where one is half a character or ends a turn, an older server knows no such grammar, and a slow one
+        has not done in time.
         """
-        if not ids:
-            return []
         grammar = "root ::= " + " ".join(f"<[{token_id}]>" for token_id in ids)
         body = {"prompt": list(before), "n_predict": len(ids), "grammar": grammar, "n_probs": 1, "id_slot": slot}
-        reply = await self.requests.post("/completion", {**body, **_GREEDY}, seconds=_READ_SECONDS)
+        try:
+            reply = await self.requests.post("/completion", {**body, **_GREEDY}, seconds=_READ_SECONDS)
+        except NotReached:
+            return None
         entries = list(map(mapping_in, list_in(reply.body.get("completion_probabilities")))) if reply.succeeded else []
         if [entry.get("id") for entry in entries] != list(ids):
             return None

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
@@ -104,14 +105,16 @@ async def test_replicas_share_a_run_and_answer_as_one_would() -> None:
     assert (len(first.backend.workloads), len(second.backend.workloads)) == (1, NUM_WINDOWS - 1)
 
 
-@pytest.mark.parametrize("shares_endpoints", [True, False])
-async def test_a_run_at_an_endpoint_is_shared_where_each_replica_may_ask_as_much(shares_endpoints: bool) -> None:
-    first = Bench(FakeBackend(), cases=CASES, replica="first", shares_endpoints=shares_endpoints)
+@pytest.mark.parametrize(("shares", "num_shares"), [("all", 1), ("weights", 0), ("none", 0)])
+async def test_a_run_at_an_endpoint_is_shared_where_each_replica_may_ask_as_much(
+    shares: Literal["none", "weights", "all"], num_shares: int
+) -> None:
+    first = Bench(FakeBackend(), cases=CASES, replica="first", shares=shares)
     spec = run_spec(test_suite_version_id="roo_xml/core", endpoint={"base_url": "http://127.0.0.1:1/v1", "model": "m"})
     run = await first.usecases.create("r", spec)
     async with at_work(first):
         assert (await ended(first, run.job.job_id)).state is JobState.SUCCEEDED
-    assert len((await first.jobs.list(SHARE_KIND))[0]) == shares_endpoints
+    assert len((await first.jobs.list(SHARE_KIND))[0]) == num_shares
 
 
 async def test_the_window_of_a_replica_that_dies_is_taken_again() -> None:
