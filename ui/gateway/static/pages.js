@@ -16,7 +16,7 @@
   const text = (element) => (element ? element.textContent.replace(/\s+/g, ' ').trim() : '');
   // No spreadsheet shall run what a model wrote as a formula, be it one that separates by semicolons.
   const cell = (value) => {
-    const safe = /^[+-]?[\d.,]+( ?%)?$/.test(value) ? value : value.replace(/(^|;)(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20])/g, "$1'");
+    const safe = /^[+-]?[\d.,]+(e[+-]?\d+)?( ?%)?$/i.test(value) ? value : value.replace(/(^|;)(?=[\s"]*[=+\-@\uff1d\uff0b\uff0d\uff20])/g, "$1'");
     return /[",;\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   const csv = (rows) => rows.map((row) => row.map(cell).join(',')).join('\r\n') + '\r\n';
