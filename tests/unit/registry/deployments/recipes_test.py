@@ -48,7 +48,8 @@ def test_a_pod_serves_an_adapter_on_its_base_under_the_name_of_the_version(tmp_p
         answer = ask(f"{url}/v1/completions", model="tiny@2", prompt="abc", max_tokens=2)
         context = json.load(urlopen(f"{url}/props"))["default_generation_settings"]["n_ctx"]
     assert (model["id"], lora["scale"], context) == ("tiny@2", 1.0, 256)
-    assert answer["usage"]["completion_tokens"] == 2
+    # Random weights may end the answer at once.
+    assert answer["usage"]["completion_tokens"] in (1, 2)
 
 
 def test_without_a_volume_a_pod_fetches_what_it_serves() -> None:
