@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -17,7 +16,6 @@ from services.chassis.telemetry import Telemetry
 from services.chassis.wire import from_document
 from services.test_runner.backends.llama_server.backend import LlamaServerBackend
 from services.test_runner.backends.model_pool import WorkerLimits
-from services.test_runner.backends.openai_endpoint.requests import EndpointRequests, Reply
 from services.test_runner.domain.generation import Sampling
 from services.test_runner.domain.scoring import AnswerRow
 from services.test_runner.domain.test_run import Artifact, Form
@@ -90,28 +88,6 @@ async def test_an_answer_is_scored_token_by_token(backend: LlamaServerBackend, m
     with pytest.raises(InvalidArgument, match="scores token ids alone"):
         async with aclosing(backend.score(model, [AnswerRow(messages=(ASKED,), answer=ASKED)], 8)) as scores:
             _ = [score async for score in scores]
-
-
-async def test_an_answer_is_scored_in_three_requests_and_by_each_token_where_one_is_half_a_character(
-    backend: LlamaServerBackend, model: ResolvedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked, post = list[object](), EndpointRequests.post
-
-    async def counted(self: EndpointRequests, path: str, body: Mapping[str, Any], **more: float) -> Reply:
-        asked.append(body)
-        return await post(self, path, body, **more)
-
-    monkeypatch.setattr(EndpointRequests, "post", counted)
-    common = ("a", "Z", "b", "Q", "th")
-    values = []
-    for rest, num_requests in (((), 3), (("\u00c3", "\u00a9"), 8)):
-        row = AnswerRow(token_ids=tuple(map(TOKENS.index, (*common, *rest))), num_prompt_tokens=1)
-        asked.clear()
-        async with aclosing(backend.score(model, [row], 128)) as scores:
-            (score,) = [score async for score in scores]
-        assert len(asked) == num_requests and [token.token_id for token in score.tokens] == list(row.token_ids[1:])
-        values.append([token.log_prob for token in score.tokens[:4]])
-    assert values[0] == pytest.approx(values[1], abs=1e-4)
 
 
 async def test_a_server_that_dies_breaks_its_work_and_the_next_starts_another(
