@@ -9,7 +9,7 @@ from services.chassis.errors import InvalidArgument
 from services.test_runner.backends.openai_endpoint.json_values import list_in, mapping_in
 from services.test_runner.backends.openai_endpoint.requests import EndpointRequests
 from services.test_runner.backends.openai_endpoint.servers import Refused
-from services.test_runner.domain import TokenLogProb
+from services.test_runner.domain.generation import TokenLogProb
 from services.test_runner.domain.scoring import AnswerRow, AnswerScore
 
 # The server tells the probability that a token had before this pushed it to choose the token.
